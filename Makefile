@@ -1,0 +1,82 @@
+# host: make, make demo, make test, make check, make bench, make install
+# SANITIZER=address,undefined or SANITIZER=thread builds into a folder of its own.
+SANITIZER ?=
+BUILD     ?= build$(if $(SANITIZER),/$(subst $(comma),-,$(SANITIZER)))
+PREFIX    ?= /usr/local
+NAME      ?= host
+CC        ?= cc
+CFLAGS    ?= -O2 -g
+comma     := ,
+WARN      := -Wall -Wextra -Wshadow -Werror -Wstrict-prototypes -Wmissing-prototypes
+PKGS      := lua5.4 lua5.4-cjson libcurl libcrypto json-c libmicrohttpd
+SAN       := $(if $(SANITIZER),-fsanitize=$(SANITIZER) -fno-omit-frame-pointer)
+cflags     = $(CFLAGS) $(WARN) $(SAN) -std=gnu11 -pthread -D_GNU_SOURCE -MMD -MP -Isrc \
+             $(shell pkg-config --cflags $(PKGS)) $(CPPFLAGS)
+libs       = $(shell pkg-config --libs $(PKGS)) -lev -lm -pthread
+
+# The rooms in the order in which they may include each other; a test of one room links
+# that room and those before it, and nothing later.
+ROOMS     := base conf policy net aws vm flow pool ops cli
+archive    = $(patsubst %,$(BUILD)/lib%.a,$(1))
+upto       = $(if $(filter $(1),$(firstword $(2))),$(1),$(firstword $(2)) $(call upto,$(1),$(wordlist 2,99,$(2))))
+SHARED    := $(BUILD)/job.o $(BUILD)/token.o $(BUILD)/lua.o
+LUA       := $(sort $(wildcard lua/*/*.lua lua/*/*.json lua/*/*.sample))
+OWN_TESTS := $(sort $(wildcard tests/unit/*_test.c))
+TESTS     := $(OWN_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
+
+all: $(BUILD)/host
+
+$(BUILD)/host: $(BUILD)/main.o $(call archive,$(ROOMS)) $(SHARED)
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(BUILD)/main.o -Wl,--start-group \
+	    $(call archive,$(ROOMS)) -Wl,--end-group $(SHARED) $(libs)
+
+define room
+$(BUILD)/lib$(1).a: $(patsubst src/%.c,$(BUILD)/%.o,$(sort $(wildcard src/$(1)/*.c)))
+	@rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+
+$(BUILD)/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(cflags) -c -o $@ $<
+
+$(BUILD)/lua.S: scripts/embed $(LUA)
+	@mkdir -p $(@D)
+	scripts/embed $(LUA) > $@
+$(BUILD)/lua.o: $(BUILD)/lua.S
+	$(CC) -c -o $@ $<
+
+# tests/unit/ROOM_FILE_test.c
+.SECONDEXPANSION:
+$(TESTS): $(BUILD)/unit/%: tests/unit/%.c $(SHARED) \
+        $$(call archive,$$(call upto,$$(firstword $$(subst _, ,$$*)),$(ROOMS)))
+	@mkdir -p $(@D)
+	$(CC) $(cflags) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	    $(SHARED) -lcmocka $(libs)
+
+unit: $(TESTS)
+	scripts/run-tests unit $(BUILD) $(TESTS)
+
+check: all
+	scripts/run-tests check $(BUILD)
+
+test:
+	scripts/run-tests all $(BUILD)
+
+demo:
+	scripts/demo
+
+bench: all
+	scripts/bench
+
+format:
+	clang-format -i $$(git ls-files 'src/*.[ch]' 'tests/*.[ch]')
+
+install: all
+	install -Dm755 $(BUILD)/host $(DESTDIR)$(PREFIX)/bin/$(NAME)
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all unit check test demo bench format install clean
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

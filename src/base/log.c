@@ -1,0 +1,143 @@
+#include "base/log.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    bool json;
+    bool colour;
+    enum log_level level;
+} config = {.json = true, .level = LOG_INFO};
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+static const char *const level_colours[] = {"\033[2m", "", "\033[33m", "\033[31m"};
+
+void log_setup(enum log_format format, enum log_level level)
+{
+    bool terminal = isatty(STDERR_FILENO);
+    config.json = format == LOG_JSON || (format == LOG_AUTO && !terminal);
+    config.colour = terminal && !config.json && !getenv("NO_COLOR");
+    config.level = level;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level >= config.level;
+}
+
+static void put_value(struct buf *b, const struct log_field *f, bool json)
+{
+    switch (f->type) {
+    case LOG_F_INT:
+        buf_printf(b, "%" PRId64, f->number);
+        break;
+    case LOG_F_SECONDS:
+        buf_printf(b, "%.3f", f->seconds);
+        break;
+    case LOG_F_RAW:
+        buf_str(b, f->text);
+        break;
+    case LOG_F_TEXT:
+        if (json || strpbrk(f->text, " \"\n\r\t") || !*f->text)
+            buf_json(b, f->text, strlen(f->text));
+        else
+            buf_str(b, f->text);
+    }
+}
+
+static bool is_absent(const struct log_field *f)
+{
+    return (f->type == LOG_F_TEXT || f->type == LOG_F_RAW) && !f->text;
+}
+
+static void line_json(struct buf *b, enum log_level level, const char *ts, const char *msg,
+                      const struct log_field *fields, int count)
+{
+    buf_printf(b, "{\"ts\":\"%s\",\"level\":\"%s\",\"msg\":", ts, level_names[level]);
+    buf_json(b, msg, strlen(msg));
+    for (int i = 0; i < count; i++) {
+        if (is_absent(&fields[i]))
+            continue;
+        buf_printf(b, ",\"%s\":", fields[i].name);
+        put_value(b, &fields[i], true);
+    }
+    buf_str(b, "}\n");
+}
+
+static void line_text(struct buf *b, enum log_level level, const char *ts, const char *msg,
+                      const struct log_field *fields, int count)
+{
+    buf_printf(b, "%.12s %s%-5s%s %s", ts + 11, config.colour ? level_colours[level] : "",
+               level_names[level], config.colour ? "\033[0m" : "", msg);
+    for (int i = 0; i < count; i++) {
+        if (is_absent(&fields[i]))
+            continue;
+        buf_printf(b, "  %s=", fields[i].name);
+        put_value(b, &fields[i], false);
+    }
+    buf_char(b, '\n');
+}
+
+static void write_all(const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(STDERR_FILENO, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return; /* nobody can be told that the log cannot be written */
+        data += n;
+        len -= (size_t)n;
+    }
+}
+
+void log_fields(enum log_level level, const char *msg, const struct log_field *fields, int count)
+{
+    if (!log_enabled(level))
+        return;
+    char ts[25];
+    clock_format(clock_wall_ms(), ts);
+    struct buf b;
+    buf_init(&b);
+    if (config.json)
+        line_json(&b, level, ts, msg, fields, count);
+    else
+        line_text(&b, level, ts, msg, fields, count);
+    if (b.failed)
+        write_all("log line lost: no memory\n", 25);
+    else
+        write_all(b.data, b.len);
+    buf_free(&b);
+}
+
+void log_words(enum log_level level, const char *format, ...)
+{
+    if (!log_enabled(level))
+        return;
+    char text[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    log_fields(level, text, NULL, 0);
+}
+
+bool log_gate_open(struct log_gate *gate, int64_t every_ms, int64_t *held_back)
+{
+    int64_t now = clock_boot_ms();
+    if (gate->next_ms && now < gate->next_ms) {
+        gate->held_back++;
+        return false;
+    }
+    *held_back = gate->held_back;
+    *gate = (struct log_gate){.next_ms = now + every_ms};
+    return true;
+}

@@ -1,0 +1,83 @@
+#include "job.h"
+
+#include <json-c/json.h>
+#include <stdlib.h>
+
+static const char *string_member(struct json_object *o, const char *name)
+{
+    struct json_object *v;
+    if (!json_object_object_get_ex(o, name, &v) || !json_object_is_type(v, json_type_string))
+        return NULL;
+    return json_object_get_string(v);
+}
+
+static struct json_object *object_member(struct json_object *o, const char *name)
+{
+    struct json_object *v;
+    if (!json_object_object_get_ex(o, name, &v) || !json_object_is_type(v, json_type_object))
+        return NULL;
+    return v;
+}
+
+static int64_t number_member(struct json_object *o, const char *name)
+{
+    const char *text = string_member(o, name); /* attribute maps are string to string */
+    return text ? strtoll(text, NULL, 10) : 0;
+}
+
+struct job *job_new(struct json_object *message)
+{
+    struct json_object *body;
+    struct job *job = calloc(1, sizeof *job);
+    if (!job)
+        goto fail;
+    list_init(&job->node);
+    job->id = string_member(message, "MessageId");
+    job->handle = string_member(message, "ReceiptHandle");
+    if (!job->id || !job->handle || !json_object_object_get_ex(message, "Body", &body) ||
+        !json_object_is_type(body, json_type_string))
+        goto fail;
+    job->message = message;
+    job->body = json_object_get_string(body);
+    job->body_len = (size_t)json_object_get_string_len(body);
+    job->attributes = object_member(message, "MessageAttributes");
+    job->system = object_member(message, "Attributes");
+    job->receive_count = 1;
+    if (job->system) {
+        job->group = string_member(job->system, "MessageGroupId");
+        job->sent_at_ms = number_member(job->system, "SentTimestamp");
+        int64_t count = number_member(job->system, "ApproximateReceiveCount");
+        job->receive_count = count > 0 && count < 1000000 ? (int)count : 1;
+    }
+    job->attempt = job->receive_count;
+    job_reset(job);
+    return job;
+fail:
+    free(job);
+    json_object_put(message);
+    return NULL;
+}
+
+void job_free(struct job *job)
+{
+    if (!job)
+        return;
+    free(job->reason);
+    free(job->detail);
+    json_object_put(job->message);
+    free(job);
+}
+
+void job_reset(struct job *job)
+{
+    free(job->reason);
+    free(job->detail);
+    job->reason = job->detail = NULL;
+    job->outcome = OUTCOME_NONE;
+    job->ran = job->target_failed = false;
+    job->after_ms = -1;
+    job->started_us = job->duration_us = 0;
+    job->kind[0] = job->at[0] = job->target[0] = '\0';
+    atomic_store(&job->fence, false);
+    atomic_store(&job->wire_until_ms, WIRE_NEVER);
+}

@@ -1,0 +1,81 @@
+/* A message on its way through the program, and the verdict on it: the one thing that
+ * crosses threads. (A request for a token crosses too: token.h.)
+ *
+ * Ownership moves with the job: the core thread makes it (aws/sqs.c) and frees it, a worker
+ * has it between pool's `run` and the verdict. Each side reads and writes only while it has
+ * the job, except `fence` and `wire_until_ms`, which are atomics that both sides use. */
+#ifndef JOB_H
+#define JOB_H
+
+#include "base/list.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct json_object;
+
+enum outcome {
+    OUTCOME_NONE,    /* no verdict yet */
+    OUTCOME_ACK,     /* delete */
+    OUTCOME_RETRY,   /* visible again after a backoff, or after `after_ms` */
+    OUTCOME_REJECT,  /* to the dead-letter queue */
+    OUTCOME_RELEASE, /* visible again now: it did not run, or was cancelled before it sent */
+};
+
+/* What `wire_until_ms` says besides a time. */
+enum { WIRE_NEVER = 0, WIRE_ANSWERED = 1 };
+
+struct job {
+    struct list node; /* the list it waits in */
+    void *home;       /* flow's record of the message; nobody else looks at it */
+    int worker;       /* index of the worker that has it */
+
+    /* The message, read only from here on. All strings live in `message`. */
+    struct json_object *message; /* SQS's message object; owned, freed by job_free */
+    const char *id;
+    const char *handle; /* the receipt handle it came with */
+    const char *body;
+    size_t body_len;
+    const char *group;              /* MessageGroupId, or NULL */
+    struct json_object *attributes; /* MessageAttributes, or NULL; part of `message` */
+    struct json_object *system;     /* Attributes, or NULL; part of `message` */
+    int64_t sent_at_ms;             /* SentTimestamp, wall clock; 0 if unknown */
+    int64_t received_us;            /* CLOCK_MONOTONIC when its receive was answered */
+    int receive_count;
+    int attempt; /* receives plus runs again here; set before each run */
+
+    /* `fence`: set by the core, never cleared during a run: no binding of this job's task may
+     * send anything any more. `wire_until_ms`: set by the worker before it looks at `fence` and
+     * hands a request to the network: WIRE_NEVER, WIRE_ANSWERED (has sent, nothing is on the
+     * wire), or the CLOCK_BOOTTIME at which the request on the wire will have timed out. Both
+     * sequentially consistent: whoever comes second sees the other's mark, so that the core
+     * knows without asking whether a fenced job can still touch the target. */
+    atomic_bool fence;
+    _Atomic int64_t wire_until_ms;
+
+    /* The verdict, filled in by the worker. */
+    enum outcome outcome;
+    bool ran;              /* false: released before the handler was entered */
+    bool target_failed;    /* the target's own failure, uncaught (contract section 4, Targets) */
+    int64_t after_ms;      /* asked for by host.retry or Retry-After; -1: backoff decides */
+    uint32_t generation;   /* of the handler that ran it */
+    int64_t started_us;    /* CLOCK_MONOTONIC when the handler was entered */
+    int64_t duration_us;   /* in the handler, waits included */
+    char kind[24];         /* of a failure: "lua" "contract" "time" "cpu" "memory" "http" … or "" */
+    char at[96];           /* "register.lua:14", or "" */
+    char target[128];      /* scheme://host:port, with target_failed */
+    char *reason;          /* one line for the log and host.failure; owned; NULL if none */
+    char *detail;          /* traceback and the like; owned; NULL if none */
+};
+
+/* Takes `message` over (also on failure). NULL: no memory, or no MessageId, ReceiptHandle and
+ * Body in it. */
+struct job *job_new(struct json_object *message);
+void job_free(struct job *job);
+
+/* Forgets the verdict of an earlier run, so that the job can run again. */
+void job_reset(struct job *job);
+
+#endif

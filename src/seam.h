@@ -1,0 +1,158 @@
+/* The six interfaces through which flow/ reaches everything outside itself: queue, pool,
+ * store, timers, clock, random. The product stands behind them with aws/, pool/, policy/ and
+ * libev; the simulator with models. Core thread only.
+ *
+ * Calls that take time are objects of the caller's with a `done` callback, which comes from
+ * the loop, never from inside the call that started it. A start that returns -1 has failed at
+ * once (no memory, too large) with `result` filled in, and `done` will not come. */
+#ifndef SEAM_H
+#define SEAM_H
+
+#include "base/list.h"
+#include "job.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* ---- queue -------------------------------------------------------------------------- */
+
+enum queue_status {
+    QUEUE_OK,
+    QUEUE_UNREACHABLE, /* no connection, no answer in time, answer cut: it may have happened */
+    QUEUE_BUSY,        /* throttled, 5xx, over limit: later */
+    QUEUE_MISSING,     /* no such queue */
+    QUEUE_DENIED,      /* credentials refused or no permission */
+    QUEUE_FAULT,       /* anything else: text says what; retried slowly */
+};
+
+struct queue_result {
+    enum queue_status status;
+    int http_status;        /* 0: no answer */
+    char code[64];          /* SQS's normalised error code, or "" */
+    char text[512];         /* for people: what, where, what to do; "" if QUEUE_OK */
+    int64_t retry_after_ms; /* the server's wish; -1: none */
+};
+
+enum { QUEUE_BATCH_MAX = 10, QUEUE_HANDLE_MAX_BYTES = 4096 };
+
+struct queue_receive {
+    int max;    /* 1-10 */
+    int wait_s; /* 0-20 */
+    int visibility_s;
+    void (*done)(struct queue_receive *);
+    struct queue_result result;
+    struct list jobs;      /* struct job by `node`; `done` takes them all */
+    int64_t first_byte_ms; /* CLOCK_BOOTTIME: the leases start here (architecture, step 7) */
+    void *call;            /* the implementation's; NULL when idle */
+};
+
+struct queue_entry {
+    const char *handle; /* the caller's, stays until `done` */
+    int visibility_s;   /* QUEUE_CHANGE only */
+    void *tag;          /* the caller's */
+    /* Answered, if the batch's result is QUEUE_OK: an entry in neither list of the answer is a
+     * failure that is not the sender's fault. */
+    bool ok;
+    bool sender_fault;
+    char code[64];
+    char text[160];
+};
+
+enum queue_op { QUEUE_DELETE, QUEUE_CHANGE };
+
+struct queue_batch {
+    enum queue_op op;
+    int count; /* 1-10 */
+    struct queue_entry entries[QUEUE_BATCH_MAX];
+    void (*done)(struct queue_batch *);
+    struct queue_result result;
+    int64_t sent_ms; /* CLOCK_BOOTTIME when it was handed to the network: extensions start here */
+    void *call;
+};
+
+struct queue_ops {
+    int (*receive)(void *self, struct queue_receive *);
+    void (*cancel)(void *self, struct queue_receive *); /* `done` will not come */
+    int (*batch)(void *self, struct queue_batch *);
+};
+struct queue {
+    const struct queue_ops *ops;
+    void *self;
+};
+
+/* ---- pool --------------------------------------------------------------------------- */
+
+struct pool_ops {
+    /* Hands all jobs of the list to one worker; the list is empty afterwards. Verdicts come
+     * home in lists through the callback that the pool was made with. */
+    void (*run)(void *self, int worker, struct list *jobs);
+    /* Asks the worker to end this job's task if it can; the verdict still comes home. Set
+     * job->fence first. */
+    void (*cancel)(void *self, struct job *job);
+};
+struct workers {
+    const struct pool_ops *ops;
+    void *self;
+    int count; /* workers, numbered from 0 */
+    int slots; /* of each */
+};
+
+/* ---- store: what dedupe remembers ------------------------------------------------------ */
+
+enum claim { CLAIM_NEW, CLAIM_DONE, CLAIM_HELD, CLAIM_NO_MEMORY };
+
+struct store_ops {
+    /* Takes the key for a run. CLAIM_DONE: acked before with the same body hash, while it is
+     * remembered. CLAIM_HELD: in hand already. */
+    enum claim (*claim)(void *self, const char *key, uint64_t body_hash);
+    void (*done)(void *self, const char *key, uint64_t body_hash); /* at the ack verdict */
+    void (*free)(void *self, const char *key);                     /* failed: forgotten */
+};
+struct store {
+    const struct store_ops *ops;
+    void *self;
+};
+
+/* ---- timers, clock, random --------------------------------------------------------------- */
+
+struct timer {
+    void (*fire)(struct timer *);
+    bool armed;
+    _Alignas(8) unsigned char impl[64]; /* the implementation's; zero before first use */
+};
+struct timer_ops {
+    void (*arm)(void *self, struct timer *t, int64_t delay_ms); /* again: moves it */
+    void (*stop)(void *self, struct timer *t);                  /* unarmed: nothing */
+};
+struct timers {
+    const struct timer_ops *ops;
+    void *self;
+};
+
+struct clock_ops {
+    int64_t (*boot_ms)(void *self);
+    int64_t (*wall_ms)(void *self);
+};
+struct clock {
+    const struct clock_ops *ops;
+    void *self;
+};
+
+struct random_ops {
+    uint64_t (*next)(void *self);
+};
+struct random {
+    const struct random_ops *ops;
+    void *self;
+};
+
+struct seam {
+    struct queue queue;
+    struct workers workers;
+    struct store store;
+    struct timers timers;
+    struct clock clock;
+    struct random random;
+};
+
+#endif

@@ -1,0 +1,84 @@
+/* A worker's Lua side: one closed-down Lua state that runs `handle(msg)` as a coroutine per
+ * message, up to `slots` at once. Belongs to one thread and one loop; no function here calls
+ * back except through the ports, and the ports' functions are called from vm_turn, vm_load or
+ * vm_free only.
+ *
+ * Life: vm_new, vm_load (compiles, runs the load phase), vm_begin_init (M.init as a task of
+ * its own), vm_turn until vm_init_state says ready; then vm_run as jobs come, vm_turn after
+ * each turn of the loop, vm_free. */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include "base/err.h"
+#include "base/list.h"
+#include "job.h"
+#include "token.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ev_loop;
+struct fetch;
+struct vm;
+
+struct vm_options {
+    const char *handler_path;   /* shown in messages; `require` looks beside it */
+    const char *source;         /* the handler's text; NULL: read from handler_path */
+    size_t source_len;
+    uint32_t generation;
+    const char *queue_name;     /* msg.queue */
+    const char *handler_json;   /* the configuration's `handler` block as JSON, "{}" if none */
+    double limit_time_s;
+    double limit_cpu_s;
+    size_t limit_memory_bytes;
+    int slots;
+    int http_timeout_ms;
+    int http_connect_timeout_ms;
+    size_t http_max_body_bytes;
+    const char *http_allow;     /* comma-separated hosts that host.http may call; NULL: all */
+    const char *keycloak_url;   /* NULL: not configured */
+    const char *keycloak_realm;
+    const char *keycloak_auth_realm; /* NULL: the realm */
+};
+
+struct vm_ports {
+    struct ev_loop *loop;
+    struct fetch *fetch;
+    void *arg;
+    void (*verdict)(void *arg, struct job *job);             /* ownership goes home */
+    void (*ask_token)(void *arg, struct token_request *req); /* answered by vm_token_answer */
+};
+
+/* The options' strings must outlive the vm. */
+struct vm *vm_new(const struct vm_options *options, const struct vm_ports *ports, struct err *e);
+/* All tasks are ended first: each job's verdict comes as RELEASE if it sent nothing, RETRY
+ * otherwise. */
+void vm_free(struct vm *vm);
+
+/* -1: the handler does not compile, raised while loading, or has no `handle`; the text names
+ * file and line. */
+int vm_load(struct vm *vm, struct err *e);
+
+void vm_begin_init(struct vm *vm);
+enum vm_init { VM_INIT_RUNNING, VM_INIT_READY, VM_INIT_FAILED };
+enum vm_init vm_init_state(struct vm *vm, struct err *e);
+
+/* Queues the job; it starts at the next vm_turn. The caller never has more than `slots` open. */
+void vm_run(struct vm *vm, struct job *job);
+
+/* Ends the job's task at the next vm_turn, if it has not ended by itself: the verdict says
+ * RELEASE if nothing was sent; a task that has sent goes on if its request is on the wire and
+ * ends when the answer has come (its fence keeps it from sending again). */
+void vm_cancel(struct vm *vm, struct job *job);
+
+/* Runs every task that can run. The only place from which Lua code is entered after loading. */
+void vm_turn(struct vm *vm);
+
+/* The core's answer to ask_token; may come for a task that is dead: then it is dropped. */
+void vm_token_answer(struct vm *vm, struct token_request *req);
+
+int vm_tasks(const struct vm *vm);             /* open */
+size_t vm_memory_bytes(const struct vm *vm);
+
+#endif
