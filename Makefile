@@ -7,6 +7,7 @@ NAME      ?= host
 CC        ?= cc
 CFLAGS    ?= -O2 -g
 comma     := ,
+Q         := $(if $(V),,@)
 WARN      := -Wall -Wextra -Wshadow -Werror -Wstrict-prototypes -Wmissing-prototypes
 PKGS      := lua5.4 lua5.4-cjson libcurl libcrypto json-c libmicrohttpd
 SAN       := $(if $(SANITIZER),-fsanitize=$(SANITIZER) -fno-omit-frame-pointer)
@@ -27,7 +28,8 @@ TESTS     := $(OWN_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
 all: $(BUILD)/host
 
 $(BUILD)/host: $(BUILD)/main.o $(call archive,$(ROOMS)) $(SHARED)
-	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(BUILD)/main.o -Wl,--start-group \
+	@echo "  LD  $@"
+	$(Q)$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(BUILD)/main.o -Wl,--start-group \
 	    $(call archive,$(ROOMS)) -Wl,--end-group $(SHARED) $(libs)
 
 define room
@@ -38,20 +40,22 @@ $(foreach r,$(ROOMS),$(eval $(call room,$(r))))
 
 $(BUILD)/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(cflags) -c -o $@ $<
+	@echo "  CC  $<"
+	$(Q)$(CC) $(cflags) -c -o $@ $<
 
 $(BUILD)/lua.S: scripts/embed $(LUA)
 	@mkdir -p $(@D)
-	scripts/embed $(LUA) > $@
+	$(Q)scripts/embed $(LUA) > $@
 $(BUILD)/lua.o: $(BUILD)/lua.S
-	$(CC) -c -o $@ $<
+	$(Q)$(CC) -c -o $@ $<
 
 # tests/unit/ROOM_FILE_test.c
 .SECONDEXPANSION:
 $(TESTS): $(BUILD)/unit/%: tests/unit/%.c $(SHARED) \
         $$(call archive,$$(call upto,$$(firstword $$(subst _, ,$$*)),$(ROOMS)))
 	@mkdir -p $(@D)
-	$(CC) $(cflags) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	@echo "  CC  $<"
+	$(Q)$(CC) $(cflags) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 	    $(SHARED) -lcmocka $(libs)
 
 unit: $(TESTS)

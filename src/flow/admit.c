@@ -1,0 +1,69 @@
+/* What comes in: is it in hand already, was it acked before, or does it run? */
+#include "flow/state.h"
+
+#include <stdlib.h>
+
+/* Delivered again while in hand: its lease lapsed on SQS's side, or SQS delivered twice. Only
+ * the newest receipt handle is sure to delete, so that is taken over; nothing runs twice. */
+static void admit_again(struct flow *f, struct message *m, struct job *job, int64_t first_byte_ms)
+{
+    f->counts.duplicates++;
+    if (message_new_receipt(m, job->handle) == 0) {
+        m->receive_count = job->receive_count;
+        m->lost = false;
+        if (m->state != SETTLING)
+            lease_begin(f, m, first_byte_ms);
+        else
+            m->lease_until_ms = first_byte_ms + f->options.visibility_s * INT64_C(1000);
+    }
+    log_with(LOG_INFO, "delivered again while in hand", LF_TEXT("id", job->id),
+             LF_INT("receives", job->receive_count));
+    job_free(job);
+}
+
+static void admit_claimed(struct flow *f, struct message *m)
+{
+    switch (f->seam.store.ops->claim(f->seam.store.self, m->job->id, m->body_hash)) {
+    case CLAIM_NEW:
+        m->claimed = true;
+        dispatch_buffer(f, m, false);
+        return;
+    case CLAIM_DONE:
+        f->counts.duplicates++;
+        settle_message(f, m, SETTLE_DUPLICATE, 0);
+        return;
+    case CLAIM_HELD: /* under a message that is not in hand any more: its lease was lost */
+    case CLAIM_NO_MEMORY:
+        settle_message(f, m, SETTLE_RELEASE, RELEASE_LATER_S);
+        return;
+    }
+}
+
+static void admit_job(struct flow *f, struct job *job, int64_t first_byte_ms)
+{
+    f->counts.received++;
+    until_empty_received(f, job->id);
+    struct table_node *known = table_find(&f->in_hand, job->id);
+    if (known) {
+        admit_again(f, table_entry(known, struct message, by_id), job, first_byte_ms);
+        return;
+    }
+    struct message *m = message_new(f, job, first_byte_ms);
+    if (!m) {
+        log_error("no memory for message %s: left to its visibility timeout", job->id);
+        job_free(job);
+        return;
+    }
+    if (f->drain.draining)
+        settle_message(f, m, SETTLE_RELEASE, 0);
+    else
+        admit_claimed(f, m);
+}
+
+void admit_jobs(struct flow *f, struct list *jobs, int64_t first_byte_ms)
+{
+    struct list *node;
+    while ((node = list_pop(jobs)))
+        admit_job(f, list_entry(node, struct job, node), first_byte_ms);
+    dispatch_kick(f);
+}

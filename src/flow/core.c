@@ -1,0 +1,84 @@
+/* Puts the parts of the flow together. */
+#include "flow/state.h"
+
+#include <stdlib.h>
+
+struct flow *flow_new(const struct flow_options *options, const struct seam *seam,
+                      const struct flow_events *events)
+{
+    struct flow *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    f->options = *options;
+    f->seam = *seam;
+    f->events = *events;
+    intake_init(f);
+    target_init(f);
+    lease_init(f);
+    settle_init(f);
+    drain_init(f);
+    if (table_init(&f->in_hand) != 0 || table_init(&f->targets.by_name) != 0 ||
+        until_empty_init(f) != 0 || dispatch_init(f) != 0) {
+        flow_free(f);
+        return NULL;
+    }
+    return f;
+}
+
+static void stop_timers(struct flow *f)
+{
+    struct timer *timers[] = {&f->intake.timer,  &f->leases.timer, &f->settle.linger,
+                              &f->settle.again, &f->drain.cut,    &f->drain.deadline};
+    for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
+        flow_stop(f, timers[i]);
+}
+
+void flow_free(struct flow *f)
+{
+    if (!f)
+        return;
+    stop_timers(f);
+    struct table_node *n;
+    while (f->in_hand.buckets && (n = table_any(&f->in_hand))) {
+        struct message *m = table_entry(n, struct message, by_id);
+        m->extending = false; /* no answer will come any more */
+        message_drop(f, m);
+    }
+    table_free(&f->in_hand);
+    if (f->targets.by_name.buckets)
+        target_free(f);
+    if (f->empty.retries.buckets)
+        until_empty_free(f);
+    dispatch_free(f);
+    free(f);
+}
+
+void flow_start(struct flow *f)
+{
+    f->intake.started_ms = f->dispatch.rate_ms = flow_now(f);
+    intake_kick(f);
+}
+
+const struct flow_counts *flow_counts(const struct flow *f)
+{
+    return &f->counts;
+}
+
+void flow_report(const struct flow *f)
+{
+    const struct flow_counts *c = &f->counts;
+    log_with(LOG_INFO, "state", LF_INT("in_hand", (int64_t)f->in_hand.count),
+             LF_INT("buffered", f->dispatch.buffered_count),
+             LF_INT("running", f->dispatch.running), LF_INT("parked", f->targets.parked),
+             LF_INT("settling", f->settle.settling), LF_INT("polls_open", f->intake.open),
+             LF_INT("targets_down", f->targets.down),
+             LF_TEXT("receiving", f->drain.draining       ? "no: stopping"
+                                  : f->intake.paused      ? "no: paused"
+                                  : f->targets.down > 0   ? "no: a target is down"
+                                  : f->intake.backing_off ? "no: the last receive failed"
+                                                          : "yes"),
+             LF_INT("received", c->received), LF_INT("acked", c->acked),
+             LF_INT("retried", c->retried), LF_INT("rejected", c->rejected),
+             LF_INT("released", c->released), LF_INT("duplicates", c->duplicates),
+             LF_INT("lease_lost", c->lease_lost));
+}

@@ -1,0 +1,148 @@
+/* Stopping (contract 5.9): receive no more, give back what has not started, let the rest
+ * finish, flush, leave. When time is up, or at the second signal, a message whose request is on
+ * the wire is not shown to others before that request's timeout has passed. */
+#include "flow/state.h"
+
+#include "policy/retry.h"
+
+enum {
+    CUT_POLLS_MS = 1000,
+    FLUSH_MS = 10000, /* for the last settlements, after the handlers' time */
+};
+
+static void give_back(struct flow *f, struct message *m)
+{
+    if (m->claimed)
+        f->seam.store.ops->free(f->seam.store.self, m->job->id);
+    m->claimed = false;
+    settle_message(f, m, SETTLE_RELEASE, 0);
+}
+
+static void give_back_unstarted(struct flow *f)
+{
+    struct list *node;
+    while ((node = list_first(&f->dispatch.buffered))) {
+        struct message *m = list_entry(node, struct message, node);
+        dispatch_unbuffer(f, m);
+        give_back(f, m);
+    }
+    target_unpark_all(f, give_back);
+    settle_flush(f);
+}
+
+/* Seconds until others may see a message whose handler was abandoned. */
+static int hidden_for_s(struct flow *f, const struct message *m)
+{
+    int64_t until_ms = atomic_load(&m->job->wire_until_ms);
+    if (until_ms == WIRE_NEVER || until_ms == WIRE_ANSWERED)
+        return 0;
+    int64_t now = flow_now(f);
+    int64_t left_s = until_ms > now ? (until_ms - now + 999) / 1000 + 1 : 0;
+    return retry_clamp_s(left_s, now - m->received_ms);
+}
+
+static void abandon(struct flow *f, struct message *m)
+{
+    atomic_store(&m->job->fence, true); /* before the wire is looked at: job.h */
+    f->seam.workers.ops->cancel(f->seam.workers.self, m->job);
+    int visibility_s = hidden_for_s(f, m);
+    log_with(LOG_WARN, "given up in the middle: left to another run", LF_TEXT("id", m->job->id),
+             LF_INT("hidden_s", visibility_s));
+    if (m->claimed)
+        f->seam.store.ops->free(f->seam.store.self, m->job->id);
+    m->claimed = false;
+    if (m->lost)
+        message_drop(f, m);
+    else
+        settle_message(f, m, SETTLE_RELEASE, visibility_s);
+}
+
+static void abandon_running(struct flow *f)
+{
+    for (size_t i = 0; i <= f->in_hand.mask; i++) {
+        for (struct table_node *n = f->in_hand.buckets[i], *next; n; n = next) {
+            next = n->next;
+            struct message *m = table_entry(n, struct message, by_id);
+            if (m->state == RUNNING)
+                abandon(f, m);
+        }
+    }
+    settle_flush(f);
+}
+
+static void out_of_time(struct flow *f)
+{
+    if (f->drain.out_of_time)
+        return;
+    f->drain.out_of_time = f->dispatch.running > 0;
+    intake_cut(f);
+    abandon_running(f);
+    flow_arm(f, &f->drain.deadline, FLUSH_MS);
+    drain_check(f);
+}
+
+static void on_deadline(struct timer *t)
+{
+    struct flow *f = flow_of(t, drain.deadline);
+    if (f->settle.settling > 0 && f->dispatch.running == 0) {
+        log_warn("%d settlements did not get through: the queue will show those messages again",
+                 f->settle.settling);
+        flow_finish(f, FLOW_OUT_OF_TIME, "the last settlements did not get through");
+    } else if (f->drain.out_of_time) {
+        flow_finish(f, FLOW_OUT_OF_TIME, "the last settlements did not get through");
+    } else {
+        out_of_time(f);
+    }
+}
+
+static void on_cut(struct timer *t)
+{
+    struct flow *f = flow_of(t, drain.cut);
+    intake_cut(f);
+    drain_check(f);
+}
+
+void drain_init(struct flow *f)
+{
+    f->drain.cut.fire = on_cut;
+    f->drain.deadline.fire = on_deadline;
+}
+
+void flow_drain(struct flow *f)
+{
+    if (f->drain.ended)
+        return;
+    if (f->drain.draining) {
+        out_of_time(f);
+        return;
+    }
+    log_info("stopping: %d in hand, %d of them running", (int)f->in_hand.count,
+             f->dispatch.running);
+    f->drain.draining = true;
+    intake_stop(f);
+    flow_arm(f, &f->drain.deadline, f->options.drain_ms);
+    give_back_unstarted(f);
+    flow_arm(f, &f->drain.cut, CUT_POLLS_MS);
+    drain_check(f);
+}
+
+void drain_check(struct flow *f)
+{
+    if (!f->drain.draining || f->drain.ended || f->in_hand.count > 0)
+        return;
+    if (f->intake.open > 0 && f->drain.cut.armed)
+        return; /* the open poll is left its second: a cut one hides what it carried */
+    intake_cut(f);
+    flow_finish(f, f->drain.out_of_time ? FLOW_OUT_OF_TIME : FLOW_DRAINED,
+                f->drain.out_of_time ? "some handlers were given up in the middle" : "");
+}
+
+void flow_finish(struct flow *f, enum flow_end end, const char *text)
+{
+    if (f->drain.ended)
+        return;
+    f->drain.ended = true;
+    intake_stop(f);
+    intake_cut(f);
+    f->events.ended(f->events.arg, end, text);
+}

@@ -1,0 +1,81 @@
+/* A message's life on the core thread, from receive to settlement. Everything outside is
+ * reached through the seam (seam.h), so that the simulator runs this very code.
+ *
+ * Core thread only. Nothing here blocks. `ended` comes once; after it only flow_counts and
+ * flow_free may be called. */
+#ifndef FLOW_FLOW_H
+#define FLOW_FLOW_H
+
+#include "base/err.h"
+#include "base/list.h"
+#include "seam.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct flow;
+
+struct flow_options {
+    const char *queue_name; /* for logs */
+    int wait_s;             /* long poll, 0-20 */
+    int batch;              /* messages per receive, 1-10 */
+    int visibility_s;       /* length of a lease */
+    double retry_base_s;
+    double retry_cap_s;
+    int64_t hold_ms;     /* longest parking of one message */
+    int64_t probe_ms;    /* between probes of a target that is down */
+    int64_t drain_ms;    /* how long running handlers may go on after flow_drain */
+    int64_t unreachable_ms; /* how long the queue may stay away before its first answer */
+    double log_settled;  /* share of the lines for acked messages, 0-1; others always */
+    bool until_empty;
+    int64_t patience_ms; /* until_empty: a retry of ours due within this is waited for */
+};
+
+enum flow_end {
+    FLOW_DRAINED,     /* stopped, or empty: everything is settled */
+    FLOW_LEFT_LATER,  /* until_empty: retries of ours are due after `patience` */
+    FLOW_OUT_OF_TIME, /* drain ran out of time, or a second signal: what was left is logged */
+    FLOW_UNREACHABLE, /* the queue stayed away from the start */
+    FLOW_REFUSED,     /* queue missing or access denied at the start */
+};
+
+struct flow_events {
+    void *arg;
+    void (*ready)(void *arg); /* the queue has answered for the first time */
+    void (*ended)(void *arg, enum flow_end end, const char *text);
+};
+
+struct flow_counts {
+    int64_t received, started, duplicates, lease_lost;
+    int64_t acked, retried, rejected, released; /* settled and confirmed */
+    int64_t extensions, entries_failed;
+};
+
+/* The options' strings and the seam's objects must outlive the flow. NULL: no memory. */
+struct flow *flow_new(const struct flow_options *options, const struct seam *seam,
+                      const struct flow_events *events);
+/* Jobs that are still at a worker are not freed: their verdicts must not come any more. */
+void flow_free(struct flow *f);
+
+void flow_start(struct flow *f);
+
+/* Jobs that come home; takes them all. */
+void flow_verdicts(struct flow *f, struct list *jobs);
+
+/* A target is known to be unusable (or usable again) from elsewhere, for instance because no
+ * token can be had: intake is held while it is down. */
+void flow_target_down(struct flow *f, const char *target, const char *why);
+void flow_target_up(struct flow *f, const char *target);
+
+/* Stop receiving, and go on. What is in hand goes on either way. */
+void flow_pause(struct flow *f, bool paused);
+
+/* Contract 5.9. A second call waits no longer. */
+void flow_drain(struct flow *f);
+
+const struct flow_counts *flow_counts(const struct flow *f);
+
+/* One log line on where everything is. */
+void flow_report(const struct flow *f);
+
+#endif

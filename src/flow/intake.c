@@ -1,0 +1,207 @@
+/* Receiving: how many polls are open and what they ask for. Receiving nothing on purpose is
+ * how a sick target is spared; every link of that decision is in may_hold(). */
+#include "flow/state.h"
+
+enum {
+    ERROR_BASE_MS = 200,
+    ERROR_CAP_MS = 20000,
+    FAULT_EVERY_MS = 30000, /* a configuration fault: slowly, and not for nothing */
+    UNTIL_EMPTY_WAIT_S = 5,
+};
+
+/* Messages that may be in hand; 0 means: receive nothing. */
+static int may_hold(struct flow *f)
+{
+    if (f->drain.draining || f->drain.ended || f->intake.paused || f->intake.backing_off)
+        return 0;
+    int targets = target_permits(f), capacity = dispatch_capacity(f);
+    return targets < capacity ? targets : capacity;
+}
+
+static int held(const struct flow *f)
+{
+    int settling = f->settle.settling - SETTLING_FREE;
+    return f->dispatch.buffered_count + f->dispatch.running + f->targets.parked +
+           (settling > 0 ? settling : 0);
+}
+
+static int first_wait_s(const struct flow *f)
+{
+    if (!f->intake.answered)
+        return 0; /* so that a missing queue is known at once, and a good one too */
+    if (f->options.until_empty && f->options.wait_s > UNTIL_EMPTY_WAIT_S)
+        return UNTIL_EMPTY_WAIT_S;
+    return f->options.wait_s;
+}
+
+static void poll_done(struct queue_receive *r);
+
+static bool open_poll(struct flow *f, const struct polls_grant *grant)
+{
+    struct poll *p = f->intake.polls;
+    while (p->open)
+        p++;
+    p->flow = f;
+    p->receive = (struct queue_receive){.max = grant->messages,
+                                        .wait_s = grant->wait_s,
+                                        .visibility_s = f->options.visibility_s,
+                                        .done = poll_done};
+    list_init(&p->receive.jobs);
+    p->open = true;
+    f->intake.open++;
+    f->intake.reserved += grant->messages;
+    if (f->seam.queue.ops->receive(f->seam.queue.self, &p->receive) == 0)
+        return true;
+    poll_done(&p->receive);
+    return false;
+}
+
+void intake_kick(struct flow *f)
+{
+    for (;;) {
+        int capacity = may_hold(f);
+        if (capacity == 0 || (f->intake.open > 0 && !f->intake.answered))
+            return;
+        struct polls_ask ask = {.capacity = capacity,
+                                .in_hand = held(f),
+                                .reserved = f->intake.reserved,
+                                .open = f->intake.open,
+                                .batch = f->options.batch,
+                                .wait_s = first_wait_s(f),
+                                .now_ms = flow_now(f)};
+        struct polls_grant grant = polls_next(&f->intake.policy, &ask);
+        if (grant.messages == 0) {
+            if (grant.again_ms > 0 && !f->intake.timer.armed)
+                flow_arm(f, &f->intake.timer, grant.again_ms);
+            return;
+        }
+        if (!open_poll(f, &grant))
+            return;
+    }
+}
+
+static const char *advice(enum queue_status status)
+{
+    return status == QUEUE_UNREACHABLE || status == QUEUE_BUSY ? "trying again"
+                                                               : "trying again every 30 s";
+}
+
+static void back_off(struct flow *f, const struct queue_result *result)
+{
+    bool fault = result->status != QUEUE_UNREACHABLE && result->status != QUEUE_BUSY;
+    int shift = f->intake.errors < 8 ? f->intake.errors : 8;
+    int64_t cap_ms = (int64_t)ERROR_BASE_MS << shift;
+    if (cap_ms > ERROR_CAP_MS)
+        cap_ms = ERROR_CAP_MS;
+    int64_t delay_ms =
+        fault ? FAULT_EVERY_MS
+              : ERROR_BASE_MS / 2 + (int64_t)(flow_random(f) % (uint64_t)cap_ms);
+    if (result->retry_after_ms > delay_ms)
+        delay_ms = result->retry_after_ms < ERROR_CAP_MS ? result->retry_after_ms : ERROR_CAP_MS;
+    f->intake.backing_off = true;
+    flow_arm(f, &f->intake.timer, delay_ms);
+}
+
+/* True if the flow has ended for it: what is wrong from the start stays wrong. */
+static bool start_failed(struct flow *f, const struct queue_result *result)
+{
+    if (f->intake.answered)
+        return false;
+    if (result->status == QUEUE_MISSING || result->status == QUEUE_DENIED) {
+        flow_finish(f, FLOW_REFUSED, result->text);
+        return true;
+    }
+    if (flow_now(f) - f->intake.started_ms >= f->options.unreachable_ms) {
+        flow_finish(f, FLOW_UNREACHABLE, result->text);
+        return true;
+    }
+    return false;
+}
+
+static void poll_failed(struct flow *f, const struct queue_result *result)
+{
+    if (start_failed(f, result))
+        return;
+    int64_t held_back;
+    if (log_gate_open(&f->intake.gate, 10000, &held_back))
+        log_with(LOG_WARN, "receive failed", LF_TEXT("error", result->text),
+                 LF_TEXT("code", *result->code ? result->code : NULL),
+                 LF_TEXT("next", advice(result->status)),
+                 held_back ? LF_INT("repeated", held_back) : LF_TEXT("repeated", NULL));
+    back_off(f, result);
+    f->intake.errors++;
+}
+
+static void poll_answered(struct flow *f, struct queue_receive *r)
+{
+    int came = 0;
+    list_for_each(node, &r->jobs)
+        came++;
+    if (f->intake.errors > 0)
+        log_info("receiving works again after %d failures", f->intake.errors);
+    f->intake.errors = 0;
+    bool first = !f->intake.answered;
+    f->intake.answered = true;
+    if (first && f->events.ready)
+        f->events.ready(f->events.arg);
+    polls_result(&f->intake.policy, r->max, came);
+    admit_jobs(f, &r->jobs, r->first_byte_ms);
+    if (!first || came > 0) /* the first one did not wait */
+        until_empty_poll(f, came == 0);
+}
+
+static void poll_done(struct queue_receive *r)
+{
+    struct poll *p = (struct poll *)((char *)r - offsetof(struct poll, receive));
+    struct flow *f = p->flow;
+    p->open = false;
+    f->intake.open--;
+    f->intake.reserved -= r->max;
+    if (r->result.status == QUEUE_OK)
+        poll_answered(f, r);
+    else
+        poll_failed(f, &r->result);
+    intake_kick(f);
+    drain_check(f);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct flow *f = flow_of(t, intake.timer);
+    f->intake.backing_off = false;
+    intake_kick(f);
+}
+
+void intake_init(struct flow *f)
+{
+    polls_init(&f->intake.policy, POLLS_MAX);
+    f->intake.timer.fire = on_timer;
+    f->intake.started_ms = flow_now(f);
+}
+
+void intake_stop(struct flow *f)
+{
+    flow_stop(f, &f->intake.timer);
+}
+
+void intake_cut(struct flow *f)
+{
+    for (int i = 0; i < POLLS_MAX; i++) {
+        struct poll *p = &f->intake.polls[i];
+        if (!p->open)
+            continue;
+        f->seam.queue.ops->cancel(f->seam.queue.self, &p->receive);
+        p->open = false;
+        f->intake.open--;
+        f->intake.reserved -= p->receive.max;
+    }
+}
+
+void flow_pause(struct flow *f, bool paused)
+{
+    if (f->intake.paused == paused)
+        return;
+    f->intake.paused = paused;
+    log_info(paused ? "paused: receiving nothing until told to go on" : "receiving again");
+    intake_kick(f);
+}

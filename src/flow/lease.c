@@ -1,0 +1,202 @@
+/* Keeps what is in hand hidden from other receivers: extensions at half-life, ten a call, for
+ * buffered and parked messages too, until the verdict. */
+#include "flow/state.h"
+
+#include "policy/retry.h"
+
+#include <stdlib.h>
+
+enum { EXTEND_AGAIN_MS = 1000 };
+
+struct extension {
+    struct queue_batch batch;
+    struct flow *flow;
+};
+
+static int64_t visibility_ms(const struct flow *f)
+{
+    return f->options.visibility_s * INT64_C(1000);
+}
+
+static struct message *first_due(const struct flow *f)
+{
+    struct list *first = list_first(&f->leases.by_due);
+    return first ? list_entry(first, struct message, lease) : NULL;
+}
+
+static void arm(struct flow *f)
+{
+    struct message *first = first_due(f);
+    if (first)
+        flow_arm(f, &f->leases.timer, first->lease_due_ms - flow_now(f));
+    else
+        flow_stop(f, &f->leases.timer);
+}
+
+/* Leases are of one length, so the place is almost always the tail. */
+static void insert(struct flow *f, struct message *m, int64_t due_ms)
+{
+    list_remove(&m->lease);
+    m->lease_due_ms = due_ms;
+    struct list *place = &f->leases.by_due;
+    while (place->prev != &f->leases.by_due &&
+           list_entry(place->prev, struct message, lease)->lease_due_ms > due_ms)
+        place = place->prev;
+    list_insert(place, &m->lease);
+    if (first_due(f) == m)
+        arm(f);
+}
+
+void lease_begin(struct flow *f, struct message *m, int64_t first_byte_ms)
+{
+    m->received_ms = first_byte_ms;
+    m->lease_until_ms = first_byte_ms + visibility_ms(f);
+    insert(f, m, first_byte_ms + visibility_ms(f) / 2);
+}
+
+void lease_end(struct flow *f, struct message *m)
+{
+    (void)f;
+    list_remove(&m->lease);
+}
+
+static void lapse(struct flow *f, struct message *m)
+{
+    m->lost = true;
+    f->counts.lease_lost++;
+    lease_end(f, m);
+    log_with(LOG_WARN, "lease lost: others may receive the message now",
+             LF_TEXT("id", m->job->id), LF_INT("receives", m->receive_count));
+    if (m->state == RUNNING) {
+        /* What has sent something finishes; what has not would only do it twice. */
+        if (atomic_load(&m->job->wire_until_ms) == WIRE_NEVER) {
+            atomic_store(&m->job->fence, true);
+            f->seam.workers.ops->cancel(f->seam.workers.self, m->job);
+        }
+        return;
+    }
+    if (m->state == BUFFERED)
+        dispatch_unbuffer(f, m);
+    else
+        f->targets.parked--;
+    if (m->claimed)
+        f->seam.store.ops->free(f->seam.store.self, m->job->id);
+    if (m->probes)
+        target_probe_ended(f, m);
+    message_drop(f, m);
+}
+
+static void entry_answered(struct flow *f, struct message *m, const struct queue_batch *b,
+                           const struct queue_entry *e)
+{
+    bool newer = e->handle != m->handle; /* delivered again meanwhile: its lease counts */
+    if (b->result.status == QUEUE_OK && e->ok) {
+        f->counts.extensions++;
+        if (!newer && b->sent_ms + visibility_ms(f) > m->lease_until_ms)
+            m->lease_until_ms = b->sent_ms + visibility_ms(f);
+    }
+    if (m->state == SETTLING) {
+        settle_extension_answered(f, m);
+        return;
+    }
+    if (newer)
+        return;
+    if (b->result.status == QUEUE_OK && e->ok) {
+        m->lost = false; /* the answer was late, but it holds */
+        insert(f, m, m->lease_until_ms - visibility_ms(f) / 2);
+    } else if (m->lost) {
+        return;
+    } else if (b->result.status == QUEUE_OK && e->sender_fault) {
+        log_with(LOG_WARN, "lease not extended", LF_TEXT("id", m->job->id),
+                 LF_TEXT("code", e->code), LF_TEXT("error", e->text));
+        lapse(f, m); /* the handle is not good any more: no use in asking again */
+    } else {
+        int64_t again_ms = flow_now(f) + EXTEND_AGAIN_MS;
+        insert(f, m, again_ms < m->lease_until_ms ? again_ms : m->lease_until_ms);
+    }
+}
+
+static void extension_answered(struct queue_batch *b)
+{
+    struct extension *x = (struct extension *)b;
+    struct flow *f = x->flow;
+    if (b->result.status != QUEUE_OK)
+        log_with(LOG_WARN, "leases not extended, trying again", LF_TEXT("code", b->result.code),
+                 LF_TEXT("error", b->result.text), LF_INT("messages", b->count));
+    for (int i = 0; i < b->count; i++) {
+        struct message *m = b->entries[i].tag;
+        m->extending = false;
+        if (m->dropped)
+            message_drop(f, m);
+        else
+            entry_answered(f, m, b, &b->entries[i]);
+    }
+    free(x);
+    drain_check(f);
+}
+
+/* False if the twelve hours are used up: then the lease runs out, and lapse() sees to it. */
+static bool may_extend(struct flow *f, const struct message *m, int64_t now)
+{
+    int allowed_s = retry_clamp_s(f->options.visibility_s, now - m->received_ms);
+    return allowed_s == f->options.visibility_s && !m->extending;
+}
+
+static void send_extension(struct flow *f, struct extension *x)
+{
+    if (f->seam.queue.ops->batch(f->seam.queue.self, &x->batch) != 0)
+        extension_answered(&x->batch);
+}
+
+/* One batch of what is due, and of what soon will be, to fill it. False: nothing to send. */
+static bool extend_some(struct flow *f, int64_t now)
+{
+    struct extension *x = NULL;
+    int64_t soon = now + visibility_ms(f) / 10;
+    list_for_each(node, &f->leases.by_due)
+    {
+        struct message *m = list_entry(node, struct message, lease);
+        if (m->lease_due_ms > soon || (!x && m->lease_due_ms > now))
+            break;
+        if (m->lease_until_ms <= now) {
+            lapse(f, m);
+            continue;
+        }
+        if (!may_extend(f, m, now)) {
+            insert(f, m, m->lease_until_ms);
+            continue;
+        }
+        if (!x && !(x = calloc(1, sizeof *x))) {
+            insert(f, m, now + EXTEND_AGAIN_MS);
+            return false;
+        }
+        x->batch.entries[x->batch.count++] = (struct queue_entry){
+            .handle = m->handle, .visibility_s = f->options.visibility_s, .tag = m};
+        m->extending = true;
+        insert(f, m, m->lease_until_ms); /* noticed there if no answer comes */
+        if (x->batch.count == QUEUE_BATCH_MAX)
+            break;
+    }
+    if (!x)
+        return false;
+    x->flow = f;
+    x->batch.op = QUEUE_CHANGE;
+    x->batch.done = extension_answered;
+    send_extension(f, x);
+    return true;
+}
+
+static void on_due(struct timer *t)
+{
+    struct flow *f = flow_of(t, leases.timer);
+    while (extend_some(f, flow_now(f)))
+        ;
+    arm(f);
+    drain_check(f);
+}
+
+void lease_init(struct flow *f)
+{
+    list_init(&f->leases.by_due);
+    f->leases.timer.fire = on_due;
+}

@@ -1,0 +1,255 @@
+/* Tells the queue what became of messages: batches of ten or a few milliseconds, every entry of
+ * every answer read, and what failed without our fault tried again with the newest receipt
+ * handle for as long as the lease lasts (contract 5.6). */
+#include "flow/state.h"
+
+#include "policy/retry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { AGAIN_BASE_MS = 100, AGAIN_CAP_MS = 5000 };
+
+struct settlement {
+    struct queue_batch batch;
+    struct flow *flow;
+};
+
+static const char *const kind_names[] = {"ack", "duplicate", "retry", "reject", "release"};
+
+static enum queue_op op_of(const struct message *m)
+{
+    return m->kind == SETTLE_ACK || m->kind == SETTLE_DUPLICATE ? QUEUE_DELETE : QUEUE_CHANGE;
+}
+
+static void flush_op(struct flow *f, enum queue_op op);
+
+static void enqueue(struct flow *f, struct message *m)
+{
+    enum queue_op op = op_of(m);
+    list_remove(&m->node);
+    list_append(&f->settle.pending[op], &m->node);
+    f->settle.pending_count[op]++;
+    if (f->settle.pending_count[op] >= QUEUE_BATCH_MAX)
+        flush_op(f, op);
+    else if (!f->settle.linger.armed)
+        flow_arm(f, &f->settle.linger, SETTLE_LINGER_MS);
+}
+
+void settle_message(struct flow *f, struct message *m, enum settle_kind kind, int visibility_s)
+{
+    lease_end(f, m);
+    list_remove(&m->node);
+    m->state = SETTLING;
+    m->kind = kind;
+    m->visibility_s = visibility_s;
+    f->settle.settling++;
+    /* An extension on the wire and this call could overtake each other: a release would then
+     * be hidden again, so it waits for that answer. */
+    if (!m->extending)
+        enqueue(f, m);
+}
+
+void settle_extension_answered(struct flow *f, struct message *m)
+{
+    enqueue(f, m);
+}
+
+static void count_settled(struct flow *f, const struct message *m)
+{
+    switch (m->kind) {
+    case SETTLE_ACK:
+    case SETTLE_DUPLICATE:
+        if (!m->lost) /* a delete after the lapse proves nothing */
+            f->counts.acked++;
+        break;
+    case SETTLE_RETRY:
+        f->counts.retried++;
+        until_empty_retry(f, m->job->id, m->visibility_s);
+        break;
+    case SETTLE_REJECT:
+        f->counts.rejected++;
+        until_empty_retry(f, m->job->id, m->visibility_s);
+        break;
+    case SETTLE_RELEASE:
+        f->counts.released++;
+    }
+}
+
+static bool worth_a_line(const struct flow *f, const struct message *m)
+{
+    if (m->kind != SETTLE_ACK || m->lost)
+        return true;
+    return (double)(flow_random(f) >> 11) * 0x1p-53 < f->options.log_settled;
+}
+
+static void log_settled(struct flow *f, const struct message *m)
+{
+    if (!log_enabled(LOG_INFO) || !worth_a_line(f, m))
+        return;
+    const struct job *job = m->job;
+    bool ran = !m->out && job->ran;
+    bool failed = m->kind == SETTLE_RETRY || m->kind == SETTLE_REJECT;
+    log_with(
+        failed || m->lost ? LOG_WARN : LOG_INFO, "settled", LF_TEXT("id", job->id),
+        LF_TEXT("queue", f->options.queue_name),
+        LF_TEXT("outcome", m->lost ? "lease_lost" : kind_names[m->kind]),
+        LF_TEXT("reason", m->out ? NULL : job->reason), LF_TEXT("kind", ran && *job->kind ? job->kind : NULL),
+        LF_INT("attempt", m->receive_count + m->reruns),
+        ran ? LF_SECONDS("dur_s", (double)job->duration_us / 1e6) : LF_TEXT("dur_s", NULL),
+        ran ? LF_SECONDS("wait_s", (double)(job->started_us - job->received_us) / 1e6)
+            : LF_TEXT("wait_s", NULL),
+        ran ? LF_INT("gen", job->generation) : LF_TEXT("gen", NULL),
+        LF_TEXT("at", ran && *job->at ? job->at : NULL),
+        failed ? LF_INT("again_s", m->visibility_s) : LF_TEXT("again_s", NULL),
+        LF_TEXT("note", m->kind == SETTLE_REJECT
+                            ? "kept: dead letters are not sent yet, it is retried at the cap"
+                            : NULL),
+        LF_TEXT("detail", failed ? job->detail : NULL));
+}
+
+static void gone(struct flow *f, struct message *m)
+{
+    f->settle.settling--;
+    message_drop(f, m);
+}
+
+static void settled(struct flow *f, struct message *m)
+{
+    count_settled(f, m);
+    log_settled(f, m);
+    gone(f, m);
+}
+
+static void gave_up(struct flow *f, struct message *m, const char *code, const char *text)
+{
+    f->counts.entries_failed++;
+    log_with(LOG_WARN, "not settled: the queue keeps the message and will show it again",
+             LF_TEXT("id", m->job->id), LF_TEXT("outcome", kind_names[m->kind]),
+             LF_TEXT("code", code), LF_TEXT("error", text));
+    if (op_of(m) == QUEUE_DELETE && !m->lost)
+        f->counts.lease_lost++;
+    gone(f, m);
+}
+
+static void try_later(struct flow *f, struct message *m, const char *code, const char *text,
+                      int64_t wish_ms)
+{
+    int64_t now = flow_now(f);
+    int64_t delay_ms = (int64_t)AGAIN_BASE_MS << (m->tries < 10 ? m->tries : 10);
+    if (delay_ms > AGAIN_CAP_MS)
+        delay_ms = AGAIN_CAP_MS;
+    delay_ms = delay_ms / 2 + (int64_t)(flow_random(f) % (uint64_t)(delay_ms / 2 + 1));
+    if (wish_ms > delay_ms && wish_ms <= AGAIN_CAP_MS)
+        delay_ms = wish_ms;
+    m->tries++;
+    if (now + delay_ms >= m->lease_until_ms) {
+        gave_up(f, m, code, text);
+        return;
+    }
+    m->settle_due_ms = now + delay_ms;
+    list_append(&f->settle.later, &m->node);
+    if (!f->settle.again.armed)
+        flow_arm(f, &f->settle.again, delay_ms);
+}
+
+static void entry_answered(struct flow *f, struct message *m, const struct queue_batch *b,
+                           const struct queue_entry *e)
+{
+    if (b->result.status != QUEUE_OK) {
+        try_later(f, m, b->result.code, b->result.text, b->result.retry_after_ms);
+    } else if (e->ok && e->handle != m->handle) {
+        enqueue(f, m); /* delivered again meanwhile: only the newest handle is sure to work */
+    } else if (e->ok) {
+        settled(f, m);
+    } else if (!e->sender_fault) {
+        f->counts.entries_failed++;
+        try_later(f, m, e->code, e->text, -1);
+    } else if (e->handle != m->handle) {
+        enqueue(f, m);
+    } else {
+        gave_up(f, m, e->code, e->text);
+    }
+}
+
+static void answered(struct queue_batch *b)
+{
+    struct settlement *s = (struct settlement *)b;
+    struct flow *f = s->flow;
+    f->settle.on_wire--;
+    for (int i = 0; i < b->count; i++)
+        entry_answered(f, b->entries[i].tag, b, &b->entries[i]);
+    free(s);
+    intake_kick(f);
+    drain_check(f);
+}
+
+/* No memory for the call: the messages wait as if the call had failed. */
+static void put_off(struct flow *f, enum queue_op op)
+{
+    struct list *node;
+    while ((node = list_pop(&f->settle.pending[op])))
+        try_later(f, list_entry(node, struct message, node), "", "no memory", -1);
+    f->settle.pending_count[op] = 0;
+}
+
+static void flush_op(struct flow *f, enum queue_op op)
+{
+    while (f->settle.pending_count[op] > 0) {
+        struct settlement *s = calloc(1, sizeof *s);
+        if (!s) {
+            put_off(f, op);
+            return;
+        }
+        s->flow = f;
+        s->batch.op = op;
+        s->batch.done = answered;
+        while (s->batch.count < QUEUE_BATCH_MAX && f->settle.pending_count[op] > 0) {
+            struct message *m =
+                list_entry(list_pop(&f->settle.pending[op]), struct message, node);
+            f->settle.pending_count[op]--;
+            s->batch.entries[s->batch.count++] = (struct queue_entry){
+                .handle = m->handle, .visibility_s = m->visibility_s, .tag = m};
+        }
+        f->settle.on_wire++;
+        if (f->seam.queue.ops->batch(f->seam.queue.self, &s->batch) != 0)
+            answered(&s->batch);
+    }
+}
+
+void settle_flush(struct flow *f)
+{
+    flush_op(f, QUEUE_DELETE);
+    flush_op(f, QUEUE_CHANGE);
+}
+
+static void on_linger(struct timer *t)
+{
+    settle_flush(flow_of(t, settle.linger));
+}
+
+static void on_again(struct timer *t)
+{
+    struct flow *f = flow_of(t, settle.again);
+    int64_t now = flow_now(f), next_ms = INT64_MAX;
+    list_for_each(node, &f->settle.later)
+    {
+        struct message *m = list_entry(node, struct message, node);
+        if (m->settle_due_ms <= now)
+            enqueue(f, m);
+        else if (m->settle_due_ms < next_ms)
+            next_ms = m->settle_due_ms;
+    }
+    if (next_ms != INT64_MAX)
+        flow_arm(f, &f->settle.again, next_ms - now);
+    settle_flush(f);
+}
+
+void settle_init(struct flow *f)
+{
+    list_init(&f->settle.pending[QUEUE_DELETE]);
+    list_init(&f->settle.pending[QUEUE_CHANGE]);
+    list_init(&f->settle.later);
+    f->settle.linger.fire = on_linger;
+    f->settle.again.fire = on_again;
+}

@@ -1,0 +1,233 @@
+/* What the files of flow/ share: the record of a message and the state of the whole. Each part
+ * of `struct flow` is written by the file it is named after; the others read.
+ *
+ * A message in hand is in exactly one state and at most one of the lists through `node`:
+ *
+ *   BUFFERED ──► RUNNING ──► SETTLING ──► gone
+ *      ▲            │
+ *      └── PARKED ◄─┘
+ */
+#ifndef FLOW_STATE_H
+#define FLOW_STATE_H
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/table.h"
+#include "flow/flow.h"
+#include "policy/polls.h"
+#include "seam.h"
+
+enum {
+    POLLS_MAX = 8,
+    SETTLE_LINGER_MS = 5,
+    SETTLING_FREE = 100,  /* so many messages may be settling without counting as in hand */
+    RELEASE_LATER_S = 5,  /* for a message that cannot be taken just now */
+};
+
+enum message_state { BUFFERED, RUNNING, PARKED, SETTLING };
+
+/* What became of a message, in the words of the log and of messages_settled_total. */
+enum settle_kind { SETTLE_ACK, SETTLE_DUPLICATE, SETTLE_RETRY, SETTLE_REJECT, SETTLE_RELEASE };
+
+struct receipt {
+    struct receipt *older; /* kept until the message is gone: calls on the wire point at them */
+    char text[];
+};
+
+struct message {
+    struct list node;
+    struct table_node by_id;
+    struct job *job;       /* read-only and not ours to free while `out` */
+    bool out;              /* a worker has the job */
+    enum message_state state;
+
+    const char *handle;    /* the newest */
+    struct receipt *receipts;
+    int receive_count;
+    int reruns;            /* runs again here */
+    uint64_t body_hash;
+    bool claimed;          /* dedupe holds its key for us */
+
+    struct list lease;     /* in flow->leases while it is extended */
+    int64_t received_ms;   /* boot clock: first byte of the newest receive */
+    int64_t lease_until_ms;
+    int64_t lease_due_ms;  /* next look at the lease: extend, or notice that it lapsed */
+    bool extending;        /* an extension is on the wire */
+    bool lost;             /* the lease lapsed while in hand */
+    bool dropped;          /* gone, but for the extension on the wire that points at it */
+
+    struct target *probes; /* the target that it was sent to try */
+    int64_t parked_ms;     /* first parking since it was received */
+
+    enum settle_kind kind;
+    int visibility_s;
+    int tries;
+    int64_t settle_due_ms;
+};
+
+struct poll {
+    struct queue_receive receive;
+    struct flow *flow;
+    bool open;
+};
+
+struct target {
+    struct table_node by_name;
+    struct flow *flow;
+    bool down;
+    bool external;         /* somebody else tries it and will say when it is back */
+    bool trial;            /* down, and nothing is in hand to try it with: one receive may */
+    struct list parked;    /* oldest first */
+    struct message *probe; /* running to try it */
+    struct timer timer;
+    int64_t since_ms;
+    char name[];
+};
+
+struct flow {
+    struct flow_options options;
+    struct seam seam;
+    struct flow_events events;
+    struct flow_counts counts;
+    struct table in_hand;
+
+    struct { /* intake.c */
+        struct polls policy;
+        struct poll polls[POLLS_MAX];
+        int open;
+        int reserved;
+        int errors;           /* in a row */
+        bool answered;        /* the queue has answered once */
+        bool paused;
+        bool backing_off;
+        int64_t started_ms;
+        struct timer timer;   /* the next poll after a backoff or a small one */
+        struct log_gate gate;
+    } intake;
+
+    struct { /* dispatch.c */
+        struct list buffered;
+        int *busy;            /* per worker */
+        struct list *outgoing; /* per worker, filled and emptied within one pass */
+        int running;
+        int buffered_count;
+        double completed_per_s;
+        int64_t completed;    /* since rate_ms */
+        int64_t rate_ms;
+    } dispatch;
+
+    struct { /* target.c */
+        struct table by_name;
+        int down;
+        int parked;
+    } targets;
+
+    struct { /* lease.c */
+        struct list by_due;
+        struct timer timer;
+    } leases;
+
+    struct { /* settle.c */
+        struct list pending[2]; /* by queue_op */
+        int pending_count[2];
+        struct list later;      /* to be tried again */
+        struct timer linger;
+        struct timer again;
+        int settling;           /* messages in state SETTLING */
+        int on_wire;            /* calls */
+    } settle;
+
+    struct { /* until_empty.c */
+        struct table retries;
+        bool came_empty;
+    } empty;
+
+    struct { /* drain.c */
+        bool draining;
+        bool out_of_time;
+        bool ended;
+        struct timer cut;       /* the open polls */
+        struct timer deadline;
+    } drain;
+};
+
+static inline int64_t flow_now(const struct flow *f)
+{
+    return f->seam.clock.ops->boot_ms(f->seam.clock.self);
+}
+
+static inline uint64_t flow_random(const struct flow *f)
+{
+    return f->seam.random.ops->next(f->seam.random.self);
+}
+
+static inline void flow_arm(const struct flow *f, struct timer *t, int64_t delay_ms)
+{
+    f->seam.timers.ops->arm(f->seam.timers.self, t, delay_ms > 0 ? delay_ms : 0);
+}
+
+static inline void flow_stop(const struct flow *f, struct timer *t)
+{
+    f->seam.timers.ops->stop(f->seam.timers.self, t);
+}
+
+#define flow_of(pointer, member)                                                                   \
+    ((struct flow *)((char *)(pointer)-offsetof(struct flow, member)))
+
+/* message.c: the record. message_drop takes it out of everything and frees it. */
+struct message *message_new(struct flow *f, struct job *job, int64_t first_byte_ms);
+int message_new_receipt(struct message *m, const char *handle); /* -1: no memory */
+void message_drop(struct flow *f, struct message *m);
+
+/* intake.c: opens what polls it may. Safe to call at any time. */
+void intake_init(struct flow *f);
+void intake_kick(struct flow *f);
+void intake_stop(struct flow *f); /* no more polls; open ones go on */
+void intake_cut(struct flow *f);  /* cancels the open ones */
+
+/* admit.c: takes the jobs of an answer. */
+void admit_jobs(struct flow *f, struct list *jobs, int64_t first_byte_ms);
+
+/* dispatch.c */
+int dispatch_init(struct flow *f); /* -1: no memory */
+void dispatch_free(struct flow *f);
+void dispatch_buffer(struct flow *f, struct message *m, bool first);
+void dispatch_unbuffer(struct flow *f, struct message *m);
+void dispatch_kick(struct flow *f);
+int dispatch_capacity(struct flow *f); /* slots and prefetch */
+
+/* verdict.c: puts a message that ran where its verdict says. */
+void verdict_retry(struct flow *f, struct message *m);
+
+/* target.c */
+void target_init(struct flow *f);
+void target_free(struct flow *f);
+void target_failed(struct flow *f, struct message *m);    /* parks it */
+void target_probe_ended(struct flow *f, struct message *m); /* not by the target's failure */
+void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *));
+int target_permits(const struct flow *f); /* messages that may be in hand on its account */
+
+/* lease.c */
+void lease_init(struct flow *f);
+void lease_begin(struct flow *f, struct message *m, int64_t first_byte_ms);
+void lease_end(struct flow *f, struct message *m); /* no more extensions */
+
+/* settle.c */
+void settle_init(struct flow *f);
+void settle_message(struct flow *f, struct message *m, enum settle_kind kind, int visibility_s);
+void settle_extension_answered(struct flow *f, struct message *m);
+void settle_flush(struct flow *f);
+
+/* until_empty.c */
+int until_empty_init(struct flow *f);
+void until_empty_free(struct flow *f);
+void until_empty_retry(struct flow *f, const char *id, int visibility_s);
+void until_empty_received(struct flow *f, const char *id);
+void until_empty_poll(struct flow *f, bool came_empty);
+
+/* drain.c: ends the flow when nothing is left to wait for. */
+void drain_init(struct flow *f);
+void drain_check(struct flow *f);
+void flow_finish(struct flow *f, enum flow_end end, const char *text);
+
+#endif

@@ -1,0 +1,258 @@
+/* Servers that handlers call. When one fails by itself, receiving stops, what is in hand waits
+ * parked under its lease, and the oldest parked message tries it again every few seconds: an
+ * outage costs no receives (contract 5.7). */
+#include "flow/state.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct target *find(struct flow *f, const char *name)
+{
+    struct table_node *n = table_find(&f->targets.by_name, name);
+    return n ? table_entry(n, struct target, by_name) : NULL;
+}
+
+static void probe_again(struct target *t)
+{
+    struct flow *f = t->flow;
+    int64_t probe_ms = f->options.probe_ms;
+    int64_t jitter_ms = (int64_t)(flow_random(f) % (uint64_t)(probe_ms / 5 + 1));
+    flow_arm(f, &t->timer, probe_ms - probe_ms / 10 + jitter_ms);
+}
+
+static void unpark(struct flow *f, struct message *m)
+{
+    list_remove(&m->node);
+    f->targets.parked--;
+}
+
+/* What has been parked for too long goes back to the queue, with its backoff. */
+static void expire(struct target *t)
+{
+    struct flow *f = t->flow;
+    int64_t now = flow_now(f);
+    list_for_each(node, &t->parked)
+    {
+        struct message *m = list_entry(node, struct message, node);
+        if (now - m->parked_ms < f->options.hold_ms)
+            continue;
+        unpark(f, m);
+        verdict_retry(f, m);
+    }
+}
+
+static struct message *next_to_probe(struct target *t)
+{
+    struct flow *f = t->flow;
+    struct list *node = list_first(&t->parked);
+    if (node) {
+        struct message *m = list_entry(node, struct message, node);
+        unpark(f, m);
+        m->reruns++;
+        return m;
+    }
+    node = list_first(&f->dispatch.buffered);
+    if (!node || list_entry(node, struct message, node)->probes)
+        return NULL;
+    struct message *m = list_entry(node, struct message, node);
+    dispatch_unbuffer(f, m);
+    return m;
+}
+
+static void send_probe(struct target *t)
+{
+    struct flow *f = t->flow;
+    if (!t->down || t->external || t->probe || f->drain.draining)
+        return;
+    struct message *m = next_to_probe(t);
+    if (!m) {
+        t->trial = true;
+        intake_kick(f);
+        return;
+    }
+    t->trial = false;
+    t->probe = m;
+    m->probes = t;
+    dispatch_buffer(f, m, true);
+    dispatch_kick(f);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct target *t = (struct target *)((char *)timer - offsetof(struct target, timer));
+    expire(t);
+    send_probe(t);
+    probe_again(t); /* also when nothing was sent: parked messages expire by this timer */
+    drain_check(t->flow);
+}
+
+static struct target *get(struct flow *f, const char *name)
+{
+    struct target *t = find(f, name);
+    if (t)
+        return t;
+    size_t len = strlen(name);
+    t = calloc(1, sizeof *t + len + 1);
+    if (!t)
+        return NULL;
+    memcpy(t->name, name, len + 1);
+    t->flow = f;
+    t->timer.fire = on_timer;
+    list_init(&t->parked);
+    table_add(&f->targets.by_name, &t->by_name, t->name);
+    return t;
+}
+
+static void go_down(struct target *t, const char *why)
+{
+    struct flow *f = t->flow;
+    if (t->down)
+        return;
+    t->down = true;
+    t->since_ms = flow_now(f);
+    f->targets.down++;
+    log_with(LOG_WARN, "target is down: receiving nothing, what is in hand waits here",
+             LF_TEXT("target", t->name), LF_TEXT("reason", why));
+    probe_again(t);
+}
+
+static void rerun(struct flow *f, struct message *m)
+{
+    m->reruns++;
+    dispatch_buffer(f, m, false);
+}
+
+static void go_up(struct target *t)
+{
+    struct flow *f = t->flow;
+    if (!t->down)
+        return;
+    t->down = t->external = t->trial = false;
+    f->targets.down--;
+    flow_stop(f, &t->timer);
+    log_with(LOG_INFO, "target is back: receiving again", LF_TEXT("target", t->name),
+             LF_SECONDS("down_s", (double)(flow_now(f) - t->since_ms) / 1000.0));
+    struct list *node;
+    while ((node = list_first(&t->parked))) {
+        struct message *m = list_entry(node, struct message, node);
+        unpark(f, m);
+        rerun(f, m);
+    }
+    dispatch_kick(f);
+    intake_kick(f);
+}
+
+static void park(struct target *t, struct message *m)
+{
+    struct list *place = &t->parked;
+    while (place->prev != &t->parked &&
+           list_entry(place->prev, struct message, node)->received_ms > m->received_ms)
+        place = place->prev;
+    m->state = PARKED;
+    list_insert(place, &m->node);
+    t->flow->targets.parked++;
+}
+
+static void end_probe(struct message *m)
+{
+    m->probes->probe = NULL;
+    m->probes = NULL;
+}
+
+void target_failed(struct flow *f, struct message *m)
+{
+    struct job *job = m->job;
+    if (m->probes && strcmp(m->probes->name, job->target) != 0)
+        target_probe_ended(f, m); /* it got past that one, and failed at another */
+    struct target *t = get(f, job->target);
+    int64_t now = flow_now(f);
+    if (m->parked_ms == 0)
+        m->parked_ms = now;
+    if (!t || now - m->parked_ms >= f->options.hold_ms) {
+        if (m->probes)
+            end_probe(m);
+        verdict_retry(f, m);
+        return;
+    }
+    if (m->probes)
+        end_probe(m);
+    log_with(LOG_INFO, "parked", LF_TEXT("id", job->id), LF_TEXT("target", t->name),
+             LF_TEXT("reason", job->reason), LF_TEXT("at", *job->at ? job->at : NULL),
+             LF_INT("attempt", job->attempt));
+    park(t, m);
+    go_down(t, job->reason);
+}
+
+void target_probe_ended(struct flow *f, struct message *m)
+{
+    struct target *t = m->probes;
+    bool called = !m->out && atomic_load(&m->job->wire_until_ms) != WIRE_NEVER;
+    end_probe(m);
+    if (called)
+        go_up(t);
+    else
+        send_probe(t); /* it proved nothing: the next one */
+    (void)f;
+}
+
+void flow_target_down(struct flow *f, const char *name, const char *why)
+{
+    struct target *t = get(f, name);
+    if (!t)
+        return;
+    go_down(t, why);
+    t->external = true;
+}
+
+void flow_target_up(struct flow *f, const char *name)
+{
+    struct target *t = find(f, name);
+    if (t)
+        go_up(t);
+}
+
+void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *))
+{
+    for (size_t i = 0; i <= f->targets.by_name.mask; i++) {
+        for (struct table_node *n = f->targets.by_name.buckets[i]; n; n = n->next) {
+            struct target *t = table_entry(n, struct target, by_name);
+            struct list *node;
+            while ((node = list_first(&t->parked))) {
+                struct message *m = list_entry(node, struct message, node);
+                unpark(f, m);
+                put(f, m);
+            }
+        }
+    }
+}
+
+int target_permits(const struct flow *f)
+{
+    if (f->targets.down == 0)
+        return INT_MAX;
+    for (size_t i = 0; i <= f->targets.by_name.mask; i++)
+        for (struct table_node *n = f->targets.by_name.buckets[i]; n; n = n->next) {
+            struct target *t = table_entry(n, struct target, by_name);
+            if (t->down && !t->trial)
+                return 0;
+        }
+    return 1;
+}
+
+void target_init(struct flow *f)
+{
+    f->targets.down = f->targets.parked = 0;
+}
+
+void target_free(struct flow *f)
+{
+    struct table_node *n;
+    while ((n = table_any(&f->targets.by_name))) {
+        struct target *t = table_entry(n, struct target, by_name);
+        flow_stop(f, &t->timer);
+        table_remove(&f->targets.by_name, n);
+        free(t);
+    }
+    table_free(&f->targets.by_name);
+}

@@ -1,0 +1,100 @@
+/* What a handler's verdict means for its message (contract, section 4, Outcomes). */
+#include "flow/state.h"
+
+#include "policy/retry.h"
+
+static void forget_key(struct flow *f, struct message *m)
+{
+    if (m->claimed)
+        f->seam.store.ops->free(f->seam.store.self, m->job->id);
+    m->claimed = false;
+}
+
+static int backoff_s(struct flow *f, const struct message *m, int64_t after_ms)
+{
+    int64_t wanted_s = after_ms >= 0
+                           ? (after_ms + 999) / 1000
+                           : retry_backoff_s(f->options.retry_base_s, f->options.retry_cap_s,
+                                             m->receive_count + m->reruns, flow_random(f));
+    return retry_clamp_s(wanted_s, flow_now(f) - m->received_ms);
+}
+
+void verdict_retry(struct flow *f, struct message *m)
+{
+    forget_key(f, m);
+    settle_message(f, m, SETTLE_RETRY, backoff_s(f, m, m->job->after_ms));
+}
+
+static void verdict_reject(struct flow *f, struct message *m)
+{
+    forget_key(f, m);
+    int cap_s = retry_clamp_s((int64_t)f->options.retry_cap_s, flow_now(f) - m->received_ms);
+    settle_message(f, m, SETTLE_REJECT, cap_s);
+}
+
+/* The lease lapsed while the handler ran: SQS may have shown the message to others, so nothing
+ * but an ack changes anything, and that only perhaps. It is never counted as done; the key
+ * stays remembered, so that the redelivery is deleted unrun. */
+static void verdict_lost(struct flow *f, struct message *m)
+{
+    if (m->job->outcome == OUTCOME_ACK) {
+        settle_message(f, m, SETTLE_ACK, 0);
+        return;
+    }
+    forget_key(f, m);
+    message_drop(f, m);
+}
+
+static void verdict(struct flow *f, struct message *m)
+{
+    struct job *job = m->job;
+    bool park = job->target_failed && job->outcome == OUTCOME_RETRY && !f->drain.draining;
+    if (m->probes && !park)
+        target_probe_ended(f, m);
+    if (job->outcome == OUTCOME_ACK && m->claimed)
+        f->seam.store.ops->done(f->seam.store.self, job->id, m->body_hash);
+    if (m->lost) {
+        verdict_lost(f, m);
+        return;
+    }
+    switch (job->outcome) {
+    case OUTCOME_ACK:
+        settle_message(f, m, SETTLE_ACK, 0);
+        break;
+    case OUTCOME_REJECT:
+        verdict_reject(f, m);
+        break;
+    case OUTCOME_RELEASE:
+        forget_key(f, m);
+        settle_message(f, m, SETTLE_RELEASE, 0);
+        break;
+    case OUTCOME_NONE:
+    case OUTCOME_RETRY:
+        if (park)
+            target_failed(f, m);
+        else
+            verdict_retry(f, m);
+    }
+}
+
+void flow_verdicts(struct flow *f, struct list *jobs)
+{
+    struct list *node;
+    while ((node = list_pop(jobs))) {
+        struct job *job = list_entry(node, struct job, node);
+        struct message *m = job->home;
+        f->dispatch.busy[job->worker]--;
+        f->dispatch.running--;
+        f->dispatch.completed++;
+        if (!m) { /* settled without waiting for its worker */
+            job_free(job);
+            continue;
+        }
+        m->out = false;
+        if (m->state == RUNNING) /* otherwise a drain that ran out of time has decided */
+            verdict(f, m);
+    }
+    dispatch_kick(f);
+    intake_kick(f);
+    drain_check(f);
+}

@@ -1,0 +1,25 @@
+#include "policy/retry.h"
+
+#include <math.h>
+
+int retry_backoff_s(double base_s, double cap_s, int attempt, uint64_t random)
+{
+    int doublings = attempt > 1 ? (attempt < 32 ? attempt - 1 : 31) : 0;
+    double ceiling = fmin(cap_s, ldexp(base_s, doublings));
+    if (!(ceiling > RETRY_MIN_S))
+        return RETRY_MIN_S;
+    if (ceiling > VISIBILITY_MAX_S)
+        ceiling = VISIBILITY_MAX_S;
+    double unit = (double)(random >> 11) * 0x1p-53; /* 0 <= unit < 1 */
+    return RETRY_MIN_S + (int)(unit * (ceiling - RETRY_MIN_S + 1));
+}
+
+int retry_clamp_s(int64_t wanted_s, int64_t held_ms)
+{
+    int64_t left_s = VISIBILITY_MAX_S - VISIBILITY_MARGIN_S - held_ms / 1000;
+    if (left_s < 0)
+        left_s = 0;
+    if (wanted_s > left_s)
+        wanted_s = left_s;
+    return wanted_s < 0 ? 0 : (int)wanted_s;
+}

@@ -1,0 +1,21 @@
+/* When a failed message is visible again: exponential backoff with full jitter. Pure. */
+#ifndef POLICY_RETRY_H
+#define POLICY_RETRY_H
+
+#include <stdint.h>
+
+enum {
+    RETRY_MIN_S = 1,
+    VISIBILITY_MAX_S = 43200,      /* 12 hours from the receive (reference: sqs, section 7) */
+    VISIBILITY_MARGIN_S = 60,      /* kept off the 12 hours: clocks and a call in between */
+};
+
+/* Seconds for attempt 1, 2, …: uniform between RETRY_MIN_S and min(cap, base · 2^(attempt−1)).
+ * `random` is any 64-bit random number. */
+int retry_backoff_s(double base_s, double cap_s, int attempt, uint64_t random);
+
+/* What SQS will accept for a message that was received `held_ms` ago: between 0 and what is
+ * left of the 12 hours less the margin. */
+int retry_clamp_s(int64_t wanted_s, int64_t held_ms);
+
+#endif

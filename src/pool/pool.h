@@ -1,0 +1,46 @@
+/* The pool of workers, seen from the core thread: a fixed number of them, all with the same
+ * handler. Core thread only. */
+#ifndef POOL_POOL_H
+#define POOL_POOL_H
+
+#include "base/err.h"
+#include "net/fetch.h"
+#include "seam.h"
+#include "token.h"
+#include "vm/vm.h"
+
+struct ev_loop;
+struct pool;
+
+struct pool_options {
+    int workers;
+    struct vm_options vm; /* slots in here; its strings must outlive the pool */
+    struct fetch_options fetch;
+};
+
+/* What pool_turn delivers. */
+struct pool_events {
+    void *arg;
+    void (*verdicts)(void *arg, struct list *jobs);              /* takes them all */
+    void (*ask_token)(void *arg, struct token_request *request); /* pool_token_answer */
+};
+
+/* Starts the threads. NULL: some could not be started; none is left running. */
+struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
+                      const struct pool_events *events, struct err *e);
+
+/* Delivers what has come; to be called after each turn of the loop. */
+void pool_turn(struct pool *p);
+
+/* READY: all are. FAILED: one could not load or init the handler; `e` has its words. */
+enum pool_state { POOL_STARTING, POOL_READY, POOL_FAILED };
+enum pool_state pool_state(struct pool *p, struct err *e);
+
+struct workers pool_seam(struct pool *p);
+void pool_token_answer(struct pool *p, struct token_request *request);
+
+/* Ends the threads; the last verdicts are delivered. False: a worker is stuck in C code, the
+ * pool cannot be freed and the process should end by _exit. */
+bool pool_free(struct pool *p);
+
+#endif

@@ -1,0 +1,203 @@
+/* The worker thread. Every turn: wait for events, take the mail, deliver HTTP completions, run
+ * Lua, post what came of it in one go. */
+#include "pool/worker.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+static void on_nudge(struct ev_loop *loop, ev_async *a, int events)
+{
+    (void)loop;
+    (void)a;
+    (void)events;
+}
+
+static void port_verdict(void *arg, struct job *job)
+{
+    struct worker *w = arg;
+    for (int i = 0; i < w->vm_options->slots; i++)
+        if (w->open[i] == job)
+            w->open[i] = NULL;
+    list_append(&w->verdicts, &job->node);
+}
+
+static void port_ask_token(void *arg, struct token_request *req)
+{
+    struct worker *w = arg;
+    req->worker = w->index;
+    list_append(&w->questions, &req->node);
+}
+
+static void take_job(struct worker *w, struct job *job)
+{
+    for (int i = 0; i < w->vm_options->slots; i++) {
+        if (!w->open[i]) {
+            w->open[i] = job;
+            break;
+        }
+    }
+    vm_run(w->vm, job);
+}
+
+static void cancel_fenced(struct worker *w)
+{
+    for (int i = 0; i < w->vm_options->slots; i++)
+        if (w->open[i] && atomic_load(&w->open[i]->fence))
+            vm_cancel(w->vm, w->open[i]);
+}
+
+static void take_mail(struct worker *w)
+{
+    struct list mail, *node;
+    list_init(&mail);
+    mailbox_take(&w->jobs, &mail);
+    while ((node = list_pop(&mail)))
+        take_job(w, list_entry(node, struct job, node));
+    mailbox_take(&w->tokens, &mail);
+    while ((node = list_pop(&mail)))
+        vm_token_answer(w->vm, list_entry(node, struct token_request, node));
+    if (atomic_exchange(&w->cancels, false))
+        cancel_fenced(w);
+}
+
+static void post_mail(struct worker *w)
+{
+    mailbox_post(w->home.tokens, &w->questions);
+    mailbox_post(w->home.verdicts, &w->verdicts);
+}
+
+static void turn(struct worker *w)
+{
+    ev_run(w->loop, EVRUN_ONCE);
+    take_mail(w);
+    fetch_turn(w->fetch);
+    vm_turn(w->vm);
+    post_mail(w);
+}
+
+static void tell_state(struct worker *w, enum worker_state state)
+{
+    atomic_store(&w->state, state);
+    ev_async_send(w->home.loop, w->home.state_changed);
+}
+
+static int prepare(struct worker *w)
+{
+    struct vm_ports ports = {.arg = w,
+                             .loop = w->loop,
+                             .verdict = port_verdict,
+                             .ask_token = port_ask_token};
+    w->fetch = fetch_new(w->loop, &w->fetch_options, &w->error);
+    if (!w->fetch)
+        return -1;
+    ports.fetch = w->fetch;
+    w->vm = vm_new(w->vm_options, &ports, &w->error);
+    if (!w->vm || vm_load(w->vm, &w->error) != 0)
+        return -1;
+    vm_begin_init(w->vm);
+    vm_turn(w->vm);
+    post_mail(w);
+    enum vm_init init;
+    while ((init = vm_init_state(w->vm, &w->error)) == VM_INIT_RUNNING && !atomic_load(&w->stop))
+        turn(w);
+    return init == VM_INIT_READY ? 0 : -1;
+}
+
+static void release(struct worker *w)
+{
+    if (w->vm)
+        vm_free(w->vm);
+    if (w->fetch)
+        fetch_free(w->fetch);
+    post_mail(w);
+    struct list left;
+    list_init(&left);
+    mailbox_take(&w->jobs, &left); /* came after the last turn: they go home unrun */
+    struct list *node;
+    while ((node = list_pop(&left))) {
+        struct job *job = list_entry(node, struct job, node);
+        job->outcome = OUTCOME_RELEASE;
+        list_append(&w->verdicts, &job->node);
+    }
+    post_mail(w);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    if (prepare(w) == 0) {
+        tell_state(w, WORKER_READY);
+        while (!atomic_load(&w->stop))
+            turn(w);
+    } else {
+        tell_state(w, WORKER_FAILED);
+    }
+    release(w);
+    atomic_store(&w->done, true);
+    return NULL;
+}
+
+static void release_core_side(struct worker *w)
+{
+    ev_async_stop(w->loop, &w->nudge);
+    struct list left, *node;
+    list_init(&left);
+    mailbox_take(&w->tokens, &left);
+    while ((node = list_pop(&left))) {
+        struct token_request *req = list_entry(node, struct token_request, node);
+        token_unref(req->token);
+        free(req);
+    }
+    mailbox_free(&w->jobs);
+    mailbox_free(&w->tokens);
+    ev_loop_destroy(w->loop);
+    free(w->open);
+}
+
+int worker_start(struct worker *w, struct err *e)
+{
+    list_init(&w->verdicts);
+    list_init(&w->questions);
+    w->open = calloc((size_t)w->vm_options->slots, sizeof *w->open);
+    w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+    if (!w->open || !w->loop) {
+        free(w->open);
+        if (w->loop)
+            ev_loop_destroy(w->loop);
+        return err_set(e, 0, "worker %d: no memory or no file descriptors left", w->index);
+    }
+    mailbox_init(&w->jobs, w->loop);
+    mailbox_init(&w->tokens, w->loop);
+    ev_async_init(&w->nudge, on_nudge);
+    ev_async_start(w->loop, &w->nudge);
+    int rc = pthread_create(&w->thread, NULL, worker_main, w);
+    if (rc != 0) {
+        release_core_side(w);
+        return err_set(e, 0, "worker %d: no thread could be started (error %d)", w->index, rc);
+    }
+    return 0;
+}
+
+void worker_nudge(struct worker *w)
+{
+    ev_async_send(w->loop, &w->nudge);
+}
+
+bool worker_join(struct worker *w, int wait_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += wait_ms / 1000;
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    if (pthread_timedjoin_np(w->thread, NULL, &until) != 0)
+        return false;
+    release_core_side(w);
+    return true;
+}

@@ -1,0 +1,60 @@
+/* A worker: one thread with its own loop, HTTP client and Lua state. The pool starts and stops
+ * it; between those the two speak through mailboxes only. */
+#ifndef POOL_WORKER_H
+#define POOL_WORKER_H
+
+#include "base/err.h"
+#include "net/mailbox.h"
+#include "net/fetch.h"
+#include "vm/vm.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum worker_state { WORKER_STARTING, WORKER_READY, WORKER_FAILED };
+
+/* Where a worker's mail goes; the same for all workers of a pool. */
+struct worker_home {
+    struct mailbox *verdicts; /* struct job by node */
+    struct mailbox *tokens;   /* struct token_request by node: questions */
+    struct ev_loop *loop;
+    ev_async *state_changed;  /* a worker became ready or failed */
+};
+
+struct worker {
+    int index;
+    pthread_t thread;
+    const struct vm_options *vm_options;
+    struct fetch_options fetch_options;
+    struct worker_home home;
+
+    /* From the core. */
+    struct mailbox jobs;
+    struct mailbox tokens; /* answers */
+    ev_async nudge;        /* `stop` or `cancels` was set */
+    atomic_bool stop;
+    atomic_bool cancels;   /* look for fenced jobs */
+
+    /* To the core: `error` is written before `state`. */
+    atomic_int state;
+    struct err error;
+    atomic_bool done; /* the thread has ended */
+
+    /* The thread's own. */
+    struct ev_loop *loop;
+    struct fetch *fetch;
+    struct vm *vm;
+    struct list verdicts;  /* of this turn */
+    struct list questions; /* of this turn */
+    struct job **open;     /* by slot; NULL: free */
+};
+
+/* Core thread. -1: nothing was started. */
+int worker_start(struct worker *w, struct err *e);
+void worker_nudge(struct worker *w);
+/* After `stop`: false if the thread did not end within `wait_ms` (it is stuck in C code); then
+ * nothing of it may be freed. */
+bool worker_join(struct worker *w, int wait_ms);
+
+#endif

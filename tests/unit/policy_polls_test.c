@@ -1,0 +1,106 @@
+#include "policy/polls.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static struct polls_ask ask(int capacity, int in_hand, int reserved, int open, int64_t now_ms)
+{
+    return (struct polls_ask){.capacity = capacity,
+                              .in_hand = in_hand,
+                              .reserved = reserved,
+                              .open = open,
+                              .batch = 10,
+                              .wait_s = 20,
+                              .now_ms = now_ms};
+}
+
+static void one_long_poll_when_idle(void **state)
+{
+    (void)state;
+    struct polls p;
+    polls_init(&p, 8);
+    struct polls_ask a = ask(40, 0, 0, 0, 0);
+    struct polls_grant g = polls_next(&p, &a);
+    assert_int_equal(g.messages, 10);
+    assert_int_equal(g.wait_s, 20);
+    a = ask(40, 0, 10, 1, 0);
+    assert_int_equal(polls_next(&p, &a).messages, 0);
+}
+
+static void full_answers_open_more_and_empty_ones_close(void **state)
+{
+    (void)state;
+    struct polls p;
+    polls_init(&p, 3);
+    for (int i = 0; i < 5; i++)
+        polls_result(&p, 10, 10);
+    assert_int_equal(p.wanted, 3);
+    struct polls_ask a = ask(40, 0, 10, 1, 0);
+    struct polls_grant g = polls_next(&p, &a);
+    assert_int_equal(g.messages, 10);
+    assert_int_equal(g.wait_s, 1); /* only one poll waits long */
+    polls_result(&p, 10, 4);
+    assert_int_equal(p.wanted, 2);
+    polls_result(&p, 10, 0);
+    assert_int_equal(p.wanted, 1);
+}
+
+static void never_more_than_free(void **state)
+{
+    (void)state;
+    static const struct {
+        int capacity, in_hand, reserved, expected;
+    } cases[] = {
+        {40, 40, 0, 0}, {40, 37, 0, 3}, {40, 30, 10, 0}, {40, 25, 10, 5},
+        {4, 0, 0, 4},   {0, 0, 0, 0},   {10, 50, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct polls p;
+        polls_init(&p, 8);
+        struct polls_ask a = ask(cases[i].capacity, cases[i].in_hand, cases[i].reserved, 0, 1000);
+        assert_int_equal(polls_next(&p, &a).messages, cases[i].expected);
+    }
+}
+
+/* A slot that is free must not wait for ten to be: but small polls are spaced. */
+static void small_polls_are_spaced(void **state)
+{
+    (void)state;
+    struct polls p;
+    polls_init(&p, 8);
+    struct polls_ask a = ask(40, 38, 0, 0, 1000);
+    assert_int_equal(polls_next(&p, &a).messages, 2);
+    a.now_ms = 1010;
+    struct polls_grant g = polls_next(&p, &a);
+    assert_int_equal(g.messages, 0);
+    assert_int_equal(g.again_ms, 15);
+    a.now_ms = 1025;
+    assert_int_equal(polls_next(&p, &a).messages, 2);
+    a = ask(4, 0, 0, 0, 1026); /* nothing in hand: at once, however small */
+    assert_int_equal(polls_next(&p, &a).messages, 4);
+}
+
+static void prefetch_is_a_second_of_work(void **state)
+{
+    (void)state;
+    assert_int_equal(polls_prefetch(0, 40), 0);
+    assert_int_equal(polls_prefetch(0.6, 40), 0);
+    assert_int_equal(polls_prefetch(12.5, 40), 12);
+    assert_int_equal(polls_prefetch(5000, 40), 40);
+    assert_int_equal(polls_prefetch(-1, 40), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_long_poll_when_idle),
+        cmocka_unit_test(full_answers_open_more_and_empty_ones_close),
+        cmocka_unit_test(never_more_than_free),
+        cmocka_unit_test(small_polls_are_spaced),
+        cmocka_unit_test(prefetch_is_a_second_of_work),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

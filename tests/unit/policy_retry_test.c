@@ -1,0 +1,69 @@
+#include "policy/retry.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static void backoff_bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        double base, cap;
+        int attempt;
+        uint64_t random;
+        int expected;
+    } cases[] = {
+        {5, 900, 1, 0, 1},           {5, 900, 1, UINT64_MAX, 5},
+        {5, 900, 2, UINT64_MAX, 10}, {5, 900, 3, UINT64_MAX, 20},
+        {5, 900, 3, UINT64_MAX / 2, 10}, {5, 900, 9, UINT64_MAX, 900},
+        {5, 900, 1000000, UINT64_MAX, 900}, {5, 900, 0, UINT64_MAX, 5},
+        {5, 900, -3, UINT64_MAX, 5}, {0.2, 900, 1, UINT64_MAX, 1},
+        {5, 1e9, 64, UINT64_MAX, VISIBILITY_MAX_S}, {0, 0, 5, UINT64_MAX, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(retry_backoff_s(cases[i].base, cases[i].cap, cases[i].attempt,
+                                         cases[i].random),
+                         cases[i].expected);
+}
+
+/* Full jitter spreads over the whole range, not over its upper half. */
+static void backoff_spreads(void **state)
+{
+    (void)state;
+    int seen[21] = {0};
+    for (uint64_t i = 0; i < 2000; i++)
+        seen[retry_backoff_s(5, 900, 3, i * (UINT64_MAX / 2000))]++;
+    assert_int_equal(seen[0], 0);
+    for (int s = 1; s <= 20; s++)
+        assert_in_range(seen[s], 80, 120);
+}
+
+static void clamp_to_twelve_hours(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t wanted_s, held_ms;
+        int expected;
+    } cases[] = {
+        {30, 0, 30},
+        {50000, 0, 43140},
+        {900, 43000 * 1000LL, 140},
+        {900, 43200 * 1000LL, 0},
+        {900, 99999 * 1000LL, 0},
+        {-5, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(retry_clamp_s(cases[i].wanted_s, cases[i].held_ms), cases[i].expected);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(backoff_bounds),
+        cmocka_unit_test(backoff_spreads),
+        cmocka_unit_test(clamp_to_twelve_hours),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
