@@ -55,7 +55,7 @@ $(TESTS): $(BUILD)/unit/%: tests/unit/%.c $(SHARED) \
         $$(call archive,$$(call upto,$$(firstword $$(subst _, ,$$*)),$(ROOMS)))
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	$(Q)$(CC) $(cflags) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	$(Q)$(CC) $(cflags) -Itests/unit $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 	    $(SHARED) -lcmocka $(libs)
 
 unit: $(TESTS)

@@ -148,37 +148,51 @@ static void send_extension(struct flow *f, struct extension *x)
         extension_answered(&x->batch);
 }
 
-/* One batch of what is due, and of what soon will be, to fill it. False: nothing to send. */
+/* The first message whose lease needs a look, now or, to fill a batch, soon. */
+static struct message *take_due(struct flow *f, int64_t until_ms)
+{
+    struct message *m = first_due(f);
+    if (!m || m->lease_due_ms > until_ms)
+        return NULL;
+    list_remove(&m->lease);
+    return m;
+}
+
+static void add_entry(struct flow *f, struct extension *x, struct message *m)
+{
+    x->batch.entries[x->batch.count++] = (struct queue_entry){
+        .handle = m->handle, .visibility_s = f->options.visibility_s, .tag = m};
+    m->extending = true;
+}
+
+/* One batch of what is due, and of what soon will be, to fill it. False: nothing was due. */
 static bool extend_some(struct flow *f, int64_t now)
 {
-    struct extension *x = NULL;
-    int64_t soon = now + visibility_ms(f) / 10;
-    list_for_each(node, &f->leases.by_due)
-    {
-        struct message *m = list_entry(node, struct message, lease);
-        if (m->lease_due_ms > soon || (!x && m->lease_due_ms > now))
-            break;
+    struct extension *x = calloc(1, sizeof *x);
+    struct list looked_at; /* back into the order afterwards, due when the lease ends */
+    struct message *m;
+    int64_t until_ms = now;
+    list_init(&looked_at);
+    while ((!x || x->batch.count < QUEUE_BATCH_MAX) && (m = take_due(f, until_ms))) {
         if (m->lease_until_ms <= now) {
             lapse(f, m);
             continue;
         }
-        if (!may_extend(f, m, now)) {
-            insert(f, m, m->lease_until_ms);
-            continue;
+        list_append(&looked_at, &m->lease);
+        if (x && may_extend(f, m, now)) {
+            add_entry(f, x, m);
+            until_ms = now + visibility_ms(f) / 10;
         }
-        if (!x && !(x = calloc(1, sizeof *x))) {
-            insert(f, m, now + EXTEND_AGAIN_MS);
-            return false;
-        }
-        x->batch.entries[x->batch.count++] = (struct queue_entry){
-            .handle = m->handle, .visibility_s = f->options.visibility_s, .tag = m};
-        m->extending = true;
-        insert(f, m, m->lease_until_ms); /* noticed there if no answer comes */
-        if (x->batch.count == QUEUE_BATCH_MAX)
-            break;
     }
-    if (!x)
+    struct list *node;
+    while ((node = list_pop(&looked_at))) {
+        m = list_entry(node, struct message, lease);
+        insert(f, m, x ? m->lease_until_ms : now + EXTEND_AGAIN_MS);
+    }
+    if (!x || x->batch.count == 0) {
+        free(x);
         return false;
+    }
     x->flow = f;
     x->batch.op = QUEUE_CHANGE;
     x->batch.done = extension_answered;
