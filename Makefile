@@ -58,8 +58,7 @@ $(TESTS): $(BUILD)/unit/%: tests/unit/%.c $(SHARED) \
 	$(Q)$(CC) $(cflags) -Itests/unit $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 	    $(SHARED) -lcmocka $(libs)
 
-unit: $(TESTS)
-	scripts/run-tests unit $(BUILD) $(TESTS)
+build-unit: $(TESTS)
 
 check: all
 	scripts/run-tests check $(BUILD)
@@ -82,5 +81,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit check test demo bench format install clean
+.PHONY: all build-unit check test demo bench format install clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -22,14 +22,16 @@ struct fetch;
 struct fetch_call;
 
 struct fetch_options {
-    const char *ca_file;      /* NULL: the system's */
-    int connect_timeout_ms;   /* default for requests that do not say */
-    int idle_connection_s;    /* a kept connection older than this is not used again (20-30) */
-    long max_connections;     /* kept open; at least the calls at once */
+    const char *ca_file;    /* NULL: the system's */
+    int connect_timeout_ms; /* default for requests that do not say */
+    int idle_connection_s;  /* a kept connection older than this is not used again (20-30) */
+    long max_connections;   /* kept open; at least the calls at once */
 };
 
 /* Once, before any thread: libcurl's global state, SIGPIPE ignored. */
 int fetch_global_init(struct err *e);
+
+const char *fetch_library(void); /* libcurl's own words on its version */
 
 struct fetch *fetch_new(struct ev_loop *loop, const struct fetch_options *options, struct err *e);
 /* Cancels what is open (its `done` is not called). */
@@ -40,20 +42,20 @@ enum fetch_result {
     FETCH_OK,            /* an answer came, whatever its status */
     FETCH_NO_CONNECTION, /* name, connection, TLS handshake: nothing of the request was sent */
     FETCH_TIMEOUT,
-    FETCH_CUT,           /* connection lost before the answer was whole */
-    FETCH_TOO_BIG,       /* answer over max_body_bytes */
-    FETCH_FAILED,        /* anything else; see error */
+    FETCH_CUT,     /* connection lost before the answer was whole */
+    FETCH_TOO_BIG, /* answer over max_body_bytes */
+    FETCH_FAILED,  /* anything else; see error */
 };
 
 struct fetch_response {
     enum fetch_result result;
-    bool sent;             /* some of the request may have reached the server */
-    int status;            /* 0 without an answer */
-    const char *body;      /* NUL follows; valid during `done` */
+    bool sent;        /* some of the request may have reached the server */
+    int status;       /* 0 without an answer */
+    const char *body; /* NUL follows; valid during `done` */
     size_t body_len;
-    const char *error;     /* words for people, with libcurl's own; "" if FETCH_OK */
+    const char *error; /* words for people, with libcurl's own; "" if FETCH_OK */
     int64_t elapsed_us;
-    int64_t first_byte_ms; /* CLOCK_BOOTTIME of the answer's first byte; 0 without */
+    int64_t first_byte_ms;  /* CLOCK_BOOTTIME of the answer's first byte; 0 without */
     const struct buf *head; /* raw header lines; use fetch_header, fetch_next_header */
 };
 
@@ -65,17 +67,16 @@ struct fetch_request {
     const char *const *headers; /* "Name: value", NULL-terminated; copied. May be NULL */
     const void *body;           /* must stay until `done` or cancel */
     size_t body_len;
-    int timeout_ms;             /* whole request; more than 0 */
-    int connect_timeout_ms;     /* 0: the default */
-    size_t max_body_bytes;      /* 0: 64 MiB */
-    bool repeatable;            /* may be sent again by libcurl on a dead kept connection */
+    int timeout_ms;         /* whole request; more than 0 */
+    int connect_timeout_ms; /* 0: the default */
+    size_t max_body_bytes;  /* 0: 64 MiB */
+    bool repeatable;        /* may be sent again by libcurl on a dead kept connection */
     fetch_done *done;
     void *arg;
 };
 
 /* NULL with `e` filled: bad URL, no memory. `done` comes by fetch_turn otherwise. */
-struct fetch_call *fetch_start(struct fetch *f, const struct fetch_request *request,
-                               struct err *e);
+struct fetch_call *fetch_start(struct fetch *f, const struct fetch_request *request, struct err *e);
 /* `done` will not come; the call is gone. Not to be used on a call whose `done` has run. */
 void fetch_cancel(struct fetch_call *call);
 

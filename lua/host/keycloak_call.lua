@@ -1,0 +1,273 @@
+--- One call of Keycloak's Admin REST API: address, token, and what its answer means.
+--
+-- host.keycloak and host.keycloak_ensure stand on this; handlers use host.keycloak.
+--
+-- Every failure leaves here as one typed error. What its fields promise:
+--   kind           "keycloak", "conflict" (somebody else's account), "invalid" (Keycloak says what
+--                  is wrong with the data), "config"
+--   status, path   of the answer; the path without its query, which may name a person
+--   retryable      false only where Keycloak itself says that the data can never pass
+--   target_failed  Keycloak, or what we may do there, is the trouble: not this message
+--   outcome_unknown  the request may have been carried out all the same
+
+local host = require "host"
+local http = require "host.http"
+local json = require "host.json"
+local token = require "host.token"
+
+local M = {}
+
+-- A token carries the roles of the moment it was made, so a 403 may only mean that a role was
+-- granted since. Younger tokens than this are believed: else every refused message would cost
+-- Keycloak a token.
+local TOKEN_BELIEVED_S = 30
+
+local first_seen = {} -- auth realm -> { number = of the token, at = when this state first used it }
+
+--- Raises a typed error.
+-- @param fields kind, message and the rest
+-- @raise always
+function M.fail(fields)
+    fields.kind = fields.kind or "keycloak"
+    if fields.retryable == nil then fields.retryable = true end
+    host.error(fields)
+end
+
+--- Percent-encodes everything but letters, digits and - . _ ~, bytes of UTF-8 included.
+-- @param text a string or number
+-- @return the encoded text
+function M.encode(text)
+    return (tostring(text):gsub("[^%w%-._~]", function(c)
+        return ("%%%02X"):format(c:byte())
+    end))
+end
+
+local function encode_query(query)
+    local parts = {}
+    for name, value in pairs(query) do
+        parts[#parts + 1] = M.encode(name) .. "=" .. M.encode(value)
+    end
+    table.sort(parts) -- the same call looks the same in every log
+    return table.concat(parts, "&")
+end
+
+-- A list of segments is encoded segment by segment. A string is the caller's own work: only what
+-- no path may hold is encoded, so "%2F" stays what it is.
+local function path_of(path)
+    if type(path) == "table" then
+        local parts = {}
+        for i, segment in ipairs(path) do
+            segment = tostring(segment)
+            if segment == "" or segment == "." or segment == ".." then
+                M.fail { kind = "usage", message = ("Keycloak: part %d of a path is %q; an id or a"
+                    .. " name was expected"):format(i, segment) }
+            end
+            parts[i] = "/" .. M.encode(segment)
+        end
+        return table.concat(parts)
+    end
+    if type(path) ~= "string" or (path ~= "" and path:sub(1, 1) ~= "/") or path:find("[?#]") then
+        M.fail { kind = "usage", message = "Keycloak: a path begins with / and has no query"
+            .. " (use opts.query): " .. tostring(path):gsub("[?#].*", "…") }
+    end
+    return (path:gsub("[^%w%-._~/%%!$&'()*+,;=:@]", M.encode))
+end
+
+--- The server and realm that the configuration names.
+-- @param realm another realm of that server, or nil
+-- @return { url, realm, auth_realm }
+-- @raise config when keycloak.url or keycloak.realm is not set
+function M.api(realm)
+    local config = token.config()
+    if not config.url then
+        M.fail { kind = "config", message = "keycloak.url is not set: put keycloak = { url = …,"
+            .. " realm = … } into host.conf.lua or set LUAHOST_KEYCLOAK_URL" }
+    end
+    realm = realm or config.realm
+    if not realm then
+        M.fail { kind = "config", message = "keycloak.realm is not set: put it into host.conf.lua"
+            .. " or set LUAHOST_KEYCLOAK_REALM" }
+    end
+    return {
+        url = config.url:gsub("/+$", ""),
+        realm = realm,
+        auth_realm = config.auth_realm or config.realm or realm,
+    }
+end
+
+-- The realm-management role that a call takes, as far as it can be told from the path.
+local function role_for(method, path)
+    local reading = method == "GET"
+    if path:find("^/users") then
+        if not reading then return "manage-users" end
+        local one = path:find("^/users/[^/]") and path ~= "/users/count"
+        return one and "view-users" or "query-users and view-users"
+    elseif path:find("^/group") then
+        return reading and "view-users" or "manage-users"
+    elseif path == "" or path:find("^/roles") then
+        return reading and "view-realm" or "manage-realm"
+    elseif path:find("^/clients") then
+        return reading and "view-clients" or "manage-clients"
+    elseif path:find("^/partialImport") then
+        return "manage-realm"
+    end
+    return nil
+end
+
+-- Keycloak's own words. Values that somebody typed (params of an e-mail error) are left out: this
+-- text goes to logs; the bounds of a length are numbers and stay.
+local function one_reason(entry)
+    local text = entry.errorMessage or entry.error_description or entry.error
+    if type(text) ~= "string" then return nil end
+    if entry.errorMessage == nil and type(entry.error) == "string" and entry.error ~= text then
+        text = entry.error .. ", " .. text
+    end
+    local bounds = {}
+    for _, p in ipairs(type(entry.params) == "table" and entry.params or {}) do
+        if type(p) == "number" then bounds[#bounds + 1] = tostring(p) end
+    end
+    if #bounds > 0 then text = text .. " (" .. table.concat(bounds, " to ") .. ")" end
+    if type(entry.field) == "string" then text = entry.field .. ": " .. text end
+    return text
+end
+
+local function body_of(answer)
+    if not answer.body or answer.body == "" then return nil end
+    local ok, value = pcall(json.decode, answer.body)
+    return ok and value or nil
+end
+
+local function reasons(body)
+    if type(body.errors) ~= "table" then return one_reason(body) end
+    local all = {}
+    for _, entry in ipairs(body.errors) do
+        all[#all + 1] = type(entry) == "table" and one_reason(entry) or nil
+    end
+    return table.concat(all, "; ")
+end
+
+local function retry_after(answer)
+    local seconds = tostring(answer.headers["retry-after"] or ""):match("^%s*(%d+)%s*$")
+    return seconds and tonumber(seconds) or nil
+end
+
+-- What the status means for the message. Fills in the error's fields and returns words of ours.
+local function judge(e, api, method, path, body)
+    local status = e.status
+    if status == 401 then
+        e.target_failed = true
+        return ("it refused a fresh token of realm %s: does keycloak.auth_realm name the realm of"
+            .. " the client?"):format(api.auth_realm)
+    elseif status == 403 then
+        e.target_failed = true
+        local role = role_for(method, path)
+        if not role then return "the client's service account lacks a role for this" end
+        if api.realm ~= api.auth_realm then
+            return ("the client of realm %s lacks the role %s in realm %s; among other realms only"
+                .. " master can give it"):format(api.auth_realm, role, api.realm)
+        end
+        return ("the client's service account lacks the role %s of realm-management in realm %s")
+            :format(role, api.realm)
+    elseif status == 404 and body.error == "Realm not found." then
+        e.target_failed = true
+        return ("there is no realm %s (keycloak.realm)"):format(api.realm)
+    elseif status == 409 and tostring(body.errorMessage):find("^User exists") then
+        e.kind, e.retryable = "conflict", false
+    elseif status == 400 and (body.field or body.errors or body.errorMessage or body.error)
+        and not tostring(body.errorMessage):find("^Could not")
+        and body.error ~= "invalid_request" then
+        -- Keycloak's own verdict on the data. Without its JSON it is a proxy's word, and "Could not
+        -- create user" and the like are a trouble of its database: both may pass later.
+        e.kind, e.retryable = "invalid", false
+        e.field, e.errors = body.field, body.errors
+    elseif status >= 300 and status < 400 then
+        return "a redirection is not followed: does keycloak.url name the server itself?"
+    elseif status >= 500 then
+        e.outcome_unknown = method == "POST" or nil
+        -- On POST this is also how a group that vanished and a lost race look: this message's
+        -- trouble perhaps, so Keycloak is not held to be down because of it.
+        e.target_failed = not (method == "POST" and status == 500 and body.error == "unknown_error")
+    end
+    return nil
+end
+
+local function failure(api, method, path, answer, body)
+    if type(body) ~= "table" then body = {} end
+    local reason = reasons(body)
+    local e = {
+        kind = "keycloak", status = answer.status, retryable = true, after = retry_after(answer),
+        target = api.url:match("^%a+://[^/]+"),
+        path = "/admin/realms/" .. M.encode(api.realm) .. path,
+    }
+    local ours = judge(e, api, method, path, body)
+    e.message = ("Keycloak: %s %s answered %d%s%s"):format(method, e.path, e.status,
+        reason and reason ~= "" and ": " .. reason or "", ours and "; " .. ours or "")
+    M.fail(e)
+end
+
+local function believed(auth_realm, number)
+    local seen = first_seen[auth_realm]
+    if not seen or seen.number ~= number then
+        first_seen[auth_realm] = { number = number, at = host.now() }
+        return true
+    end
+    return host.now() - seen.at < TOKEN_BELIEVED_S
+end
+
+-- A refused request has done nothing, so that once more is safe even for a POST.
+local function authorized(api, request)
+    for try = 1, 2 do
+        local bearer, number = token.get(api.auth_realm)
+        local young = believed(api.auth_realm, number)
+        request.headers.authorization = "Bearer " .. bearer
+        local answer = http.request(request)
+        local refused = answer.status == 401 or answer.status == 403 and not young
+        if not refused or try == 2 then return answer end
+        token.drop(api.auth_realm, number)
+    end
+end
+
+--- Sends one request to the Admin API.
+-- @param api what M.api returned
+-- @param method "GET", "POST", …
+-- @param path below /admin/realms/{realm}: a list of segments, encoded here, or a string that
+--   begins with "/" ("" is the realm itself)
+-- @param opts query (name → value), json (any value), body (a string) with headers, timeout (s),
+--   idempotent (false for POST unless said), expect (list of further statuses that are answers
+--   and no errors), absent (Keycloak's words in the one 404 that is an answer; any other 404 may
+--   be a wrong URL, and "it is not there" must not be concluded from that)
+-- @return the answer {status, headers, body}: 2xx, `expect` or `absent`
+-- @return its decoded body, or nil if it has none or it is no JSON
+-- @raise see the top of the file; what host.http raises passes through
+function M.send(api, method, path, opts)
+    opts = opts or {}
+    path = path_of(path)
+    local request = {
+        method = method,
+        url = api.url .. "/admin/realms/" .. M.encode(api.realm) .. path,
+        headers = { accept = "application/json" },
+        timeout = opts.timeout,
+        idempotent = opts.idempotent,
+    }
+    if opts.query and next(opts.query) ~= nil then
+        request.url = request.url .. "?" .. encode_query(opts.query)
+    end
+    for name, value in pairs(opts.headers or {}) do request.headers[name:lower()] = value end
+    if opts.json ~= nil then
+        request.body = json.encode(opts.json)
+        request.headers["content-type"] = "application/json"
+    else
+        request.body = opts.body
+    end
+    local answer = authorized(api, request)
+    local welcome = answer.status >= 200 and answer.status < 300
+    for _, status in ipairs(opts.expect or {}) do welcome = welcome or status == answer.status end
+    local value = body_of(answer)
+    if opts.absent and answer.status == 404 and type(value) == "table" then
+        welcome = value.error == opts.absent
+    end
+    if not welcome then failure(api, method, path, answer, value) end
+    return answer, value
+end
+
+return M

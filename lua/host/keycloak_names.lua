@@ -1,0 +1,104 @@
+--- What names stand for in a realm: group paths, realm roles, and whether the e-mail is the user
+-- name. Remembered for a minute in this Lua state, so that a thousand registrations into one group
+-- cost one look-up, and a group that was made a moment ago is found: that it is missing is never
+-- remembered.
+
+local call = require "host.keycloak_call"
+local host = require "host"
+
+local M = {}
+
+local KEEP_S = 60
+local KEEP_MAX = 1000 -- names may come out of events; then all are forgotten and start again
+
+local kept, count = {}, 0
+
+local function key_of(api, kind, name)
+    return table.concat({ api.url, api.realm, kind, name }, "\n")
+end
+
+local function recall(key)
+    local entry = kept[key]
+    if entry and host.now() < entry.till then return entry.value end
+    return nil
+end
+
+local function keep(key, value)
+    if count >= KEEP_MAX then kept, count = {}, 0 end
+    if kept[key] == nil then count = count + 1 end
+    kept[key] = { value = value, till = host.now() + KEEP_S }
+    return value
+end
+
+--- Forgets a name: a server has just answered that it is not what we thought.
+-- @param kind "group" or "role"
+function M.forget(api, kind, name)
+    local key = key_of(api, kind, name)
+    if kept[key] ~= nil then kept[key], count = nil, count - 1 end
+end
+
+--- The group of a path.
+-- @param path "/customers/new"; the leading "/" may be missing
+-- @return the group {id, name, path, …}, or nil if there is none
+function M.group(api, path)
+    if type(path) ~= "string" or not path:find("[^/]") then
+        call.fail { kind = "usage", message = "Keycloak: a group is named by its path, such as"
+            .. " \"/customers\"; found " .. tostring(path) }
+    end
+    local key = key_of(api, "group", path)
+    local group = recall(key)
+    if group then return group end
+    local segments = { "group-by-path" }
+    for segment in path:gmatch("[^/]+") do segments[#segments + 1] = segment end
+    local answer, found = call.send(api, "GET", segments, { absent = "Group path does not exist" })
+    return answer.status == 200 and keep(key, found) or nil
+end
+
+--- The realm role of a name.
+-- @return the role {id, name, …}, or nil if there is none
+function M.role(api, name)
+    if type(name) ~= "string" or name == "" then
+        call.fail { kind = "usage", message = "Keycloak: a realm role is named by a string; found "
+            .. tostring(name) }
+    end
+    local key = key_of(api, "role", name)
+    local role = recall(key)
+    if role then return role end
+    local answer, found = call.send(api, "GET", { "roles", name },
+        { absent = "Could not find role" })
+    return answer.status == 200 and keep(key, found) or nil
+end
+
+local function demand(found, what, name, api)
+    if found then return found end
+    call.fail { message = ("Keycloak: there is no %s %s in realm %s: make it there, or correct the"
+        .. " name in the handler"):format(what, name, api.realm) }
+end
+
+--- The group of a path, which has to exist.
+-- @raise keycloak (retryable) with the path
+function M.existing_group(api, path)
+    return demand(M.group(api, path), "group", path, api)
+end
+
+--- The realm role of a name, which has to exist.
+-- @raise keycloak (retryable) with the name
+function M.existing_role(api, name)
+    return demand(M.role(api, name), "realm role", name, api)
+end
+
+--- Does the realm take the e-mail for the user name? Any administrative role is enough to see it.
+-- @return true or false; nil if the service account may not see it
+function M.email_is_username(api)
+    local key = key_of(api, "realm", "")
+    local seen = recall(key)
+    if not seen then
+        local answer, realm = call.send(api, "GET", "", { expect = { 403 } })
+        seen = { value = answer.status == 200 and realm.registrationEmailAsUsername }
+        if answer.status == 403 then seen.value = nil end
+        keep(key, seen)
+    end
+    return seen.value
+end
+
+return M

@@ -1,0 +1,116 @@
+--- The stand-in servers' front door: which request goes where. Entered from C (vm/sandbox.c).
+
+local core = require "sandbox.core"
+local json = require "host.json"
+local keycloak = require "sandbox.keycloak"
+local sqs = require "sandbox.sqs"
+
+local M = {}
+
+local queues, realms -- the two services
+
+local PAGE = [[
+Stand-ins for a queue service and for Keycloak. Nothing here outlives the process.
+
+SQS, JSON protocol   POST /
+Keycloak             /realms/..., /admin/realms/...
+]]
+
+-- What `kc` needs to register people, and nothing more.
+local CLIENT_ROLES = { "manage-users", "view-users", "query-users", "view-realm" }
+
+local function demo_realm(options)
+    local client_id = options.client_id
+    return {
+        realm = options.realm, enabled = true,
+        roles = { realm = { { name = "customer" } } },
+        groups = { { name = "customers" } },
+        clients = { { clientId = client_id, secret = options.client_secret, enabled = true,
+            publicClient = false, serviceAccountsEnabled = true } },
+        users = { { username = "service-account-" .. client_id, enabled = true,
+            serviceAccountClientId = client_id,
+            clientRoles = { ["realm-management"] = CLIENT_ROLES } } },
+    }
+end
+
+local function read_realm(given)
+    local ok, rep = pcall(json.decode, given.text)
+    if not ok then return nil, ("%s is no JSON: %s"):format(given.name, rep) end
+    if type(rep) ~= "table" or type(rep.realm) ~= "string" or not rep.realm:find("^[^/]+$") then
+        return nil, given.name .. " is no realm export: it has no field \"realm\" with a name"
+    end
+    return rep
+end
+
+local function read_realms(options)
+    local list, known = {}, {}
+    for _, given in ipairs(options.realms) do
+        local rep, wrong = read_realm(given)
+        if not rep then return nil, wrong end
+        if known[rep.realm] then
+            return nil, ("%s: the realm %q is in %s already"):format(given.name, rep.realm,
+                known[rep.realm])
+        end
+        known[rep.realm] = given.name
+        list[#list + 1] = rep
+    end
+    if not known[options.realm] then list[#list + 1] = demo_realm(options) end
+    return list
+end
+
+--- Makes both services.
+-- @param options queues (names), realms (a list of {name, text}), realm, client_id, client_secret
+-- @return nil, or words about what is wrong with the options
+function M.start(options)
+    queues = sqs.new()
+    for _, name in ipairs(options.queues) do
+        local wrong = queues:add_queue(name)
+        if wrong then return ("the queue %q: %s"):format(name, wrong) end
+    end
+    local list, wrong = read_realms(options)
+    if not list then return wrong end
+    local ok, made = pcall(keycloak.new, {
+        realms = list, now = function() return core.wall() // 1000 end,
+    })
+    if not ok then return "a realm cannot be read: " .. tostring(made) end
+    realms = made
+    return nil
+end
+
+local function text(req, status, words)
+    req:reply(status, { ["Content-Type"] = "text/plain; charset=utf-8" }, words)
+end
+
+local function not_sqs(req)
+    text(req, 400, "POST / takes SQS's JSON 1.0 protocol: a header X-Amz-Target that says "
+        .. "AmazonSQS.<Operation>. Older SDKs that speak the query protocol are not understood.\n")
+end
+
+--- Answers one request, now or later (req:reply).
+function M.handle(req)
+    local path = req.path
+    local target = req.headers["x-amz-target"]
+    if path:find("^/realms/") or path:find("^/admin/realms/") then
+        req:reply(realms:handle(req))
+    elseif req.method == "POST" and target and target:find("^AmazonSQS%.") then
+        queues:handle(req)
+    elseif req.method == "POST" and path == "/" then
+        not_sqs(req)
+    elseif path == "/" and (req.method == "GET" or req.method == "HEAD") then
+        text(req, 200, PAGE)
+    else
+        text(req, 404, "nothing is here\n")
+    end
+end
+
+--- Does what is due.
+function M.tick()
+    queues:tick()
+end
+
+--- When tick wants to be called (ms of core.now), or nil.
+function M.due()
+    return queues:due()
+end
+
+return M

@@ -1,0 +1,221 @@
+--- One standard queue: its messages, who holds them until when, and who waits for some.
+--
+-- A message is in one of three states: "ready" (a receive may have it), "delayed" and "leased"
+-- (in flight; both wait in the timers for their time). Every operation is O(1) or O(log n).
+--
+-- Times are milliseconds of the given clock; seconds where a name ends in _s.
+
+local crypto = require "host.crypto"
+local List = require "sandbox.list"
+
+local IN_FLIGHT_MAX = 120000
+local LEASE_MAX_S = 43200
+
+local Queue = { LEASE_MAX_S = LEASE_MAX_S }
+Queue.__index = Queue
+
+--- A queue.
+-- @param options name, attributes (numbers by name), timers (a heap that calls item:fire() at
+--   item.due), now() and wall() (ms), uuid()
+function Queue.new(options)
+    local self = setmetatable({
+        name = options.name, attributes = options.attributes, timers = options.timers,
+        now = options.now, wall = options.wall, uuid = options.uuid,
+        created_s = options.wall() // 1000, modified_s = options.wall() // 1000,
+        ready = List.new("ready"), by_age = List.new("age"), waiters = List.new("wait"),
+        messages = {}, -- number → message
+        sent = 0, leased = 0, delayed = 0, key = crypto.random(32),
+    }, Queue)
+    self.expiry = { fire = function() self:expire() end }
+    return self
+end
+
+-- ---- receipt handles ------------------------------------------------------------------------
+-- A handle says which message it was and which of its receives, sealed, so that handles of
+-- deleted messages are still known as ours and made-up ones are not.
+
+local function seal(self, words)
+    return crypto.hmac_sha256(self.key, words)
+end
+
+--- The handle of a message's newest receive.
+function Queue:handle_of(message)
+    local words = ("<I8I4"):pack(message.number, message.receives)
+    return crypto.base64(words .. seal(self, words))
+end
+
+--- What a handle stands for.
+-- @return nil if it is none of this queue's; else true, the message (nil: deleted) and whether
+--   the handle is the newest one
+function Queue:resolve(handle)
+    local bytes = crypto.unbase64(handle)
+    if not bytes or #bytes ~= 44 then return nil end
+    local words = bytes:sub(1, 12)
+    if seal(self, words) ~= bytes:sub(13) then return nil end
+    local number, receives = ("<I8I4"):unpack(words)
+    local message = self.messages[number]
+    return true, message, message ~= nil and message.receives == receives
+end
+
+-- ---- states ---------------------------------------------------------------------------------
+
+local function leave(self, message)
+    if message.state == "ready" then
+        self.ready:remove(message)
+    else
+        self.timers:remove(message)
+        self[message.state] = self[message.state] - 1
+    end
+end
+
+local function make_ready(self, message)
+    message.state = "ready"
+    self.ready:append(message)
+end
+
+local function make_wait(self, message, state, due)
+    message.state, message.due = state, due
+    self[state] = self[state] + 1
+    self.timers:add(message)
+end
+
+local function forget(self, message)
+    leave(self, message)
+    self.by_age:remove(message)
+    self.messages[message.number] = nil
+end
+
+local function retention_ms(self)
+    return self.attributes.MessageRetentionPeriod * 1000
+end
+
+--- Drops what is older than the retention period, and sets the time to look again.
+function Queue:expire()
+    local limit = self.now() - retention_ms(self)
+    while self.by_age.first and self.by_age.first.sent_at <= limit do
+        forget(self, self.by_age.first)
+    end
+    self.timers:remove(self.expiry)
+    if self.by_age.first then
+        self.expiry.due = self.by_age.first.sent_at + retention_ms(self)
+        self.timers:add(self.expiry)
+    end
+end
+
+-- The timer of a delayed or leased message.
+local function become_ready(message)
+    local self = message.queue
+    leave(self, message)
+    make_ready(self, message)
+    self:wake()
+end
+
+-- ---- operations -----------------------------------------------------------------------------
+
+--- Takes a message in. Call wake() after the last one of a batch.
+-- @param message a table with the body and what else belongs to it
+-- @param delay_s seconds until it may be received
+function Queue:send(message, delay_s)
+    self.sent = self.sent + 1
+    message.number, message.id, message.receives = self.sent, self.uuid(), 0
+    message.sent_at, message.sent_wall = self.now(), self.wall()
+    message.queue, message.fire = self, become_ready
+    self.messages[message.number] = message
+    self.by_age:append(message)
+    if not self.expiry.place then self:expire() end
+    if delay_s > 0 then
+        make_wait(self, message, "delayed", message.sent_at + delay_s * 1000)
+    else
+        make_ready(self, message)
+    end
+end
+
+--- Whether AWS would refuse a receive because too much is in flight.
+function Queue:is_full()
+    return self.leased >= IN_FLIGHT_MAX
+end
+
+--- Leases what is ready.
+-- @param max messages at most
+-- @param visibility_s length of the lease
+-- @return a list, maybe empty
+function Queue:take(max, visibility_s)
+    local taken = {}
+    max = math.min(max, IN_FLIGHT_MAX - self.leased)
+    while #taken < max do
+        local message = self.ready:pop()
+        if not message then break end
+        message.receives = message.receives + 1
+        message.leased_at = self.now()
+        message.first_wall = message.first_wall or self.wall()
+        make_wait(self, message, "leased", message.leased_at + visibility_s * 1000)
+        taken[#taken + 1] = message
+    end
+    return taken
+end
+
+--- Waits for messages.
+-- @param waiter max, visibility_s, till (ms of the clock), here() (the client is still there),
+--   answer(messages) (called once, with an empty list when its time is up)
+function Queue:wait(waiter)
+    waiter.due = waiter.till
+    waiter.fire = function()
+        self:stop_waiting(waiter)
+        waiter.answer {}
+    end
+    self.waiters:append(waiter)
+    self.timers:add(waiter)
+end
+
+--- Forgets a waiter; nothing happens if it does not wait.
+function Queue:stop_waiting(waiter)
+    self.waiters:remove(waiter)
+    self.timers:remove(waiter)
+end
+
+--- Gives ready messages to those who wait. A client that has left gets none: they would be
+-- hidden for a whole lease and have cost a receive.
+function Queue:wake()
+    while self.ready.count > 0 and self.waiters.count > 0 and not self:is_full() do
+        local waiter = self.waiters.first
+        self:stop_waiting(waiter)
+        if waiter.here() then waiter.answer(self:take(waiter.max, waiter.visibility_s)) end
+    end
+end
+
+--- Deletes for good, in whatever state the message is.
+Queue.delete = forget
+
+--- Sets the rest of a lease.
+-- @return true; or nil and "not in flight" or "too long" (12 hours from the receive)
+function Queue:change(message, visibility_s)
+    if message.state ~= "leased" then return nil, "not in flight" end
+    local due = self.now() + visibility_s * 1000
+    if due - message.leased_at > LEASE_MAX_S * 1000 then return nil, "too long" end
+    leave(self, message)
+    if visibility_s == 0 then
+        make_ready(self, message)
+        self:wake()
+    else
+        make_wait(self, message, "leased", due)
+    end
+    return true
+end
+
+--- Deletes all messages.
+function Queue:purge()
+    while self.by_age.first do forget(self, self.by_age.first) end
+end
+
+--- The queue is deleted: its timers stop.
+-- @param told called with each waiter
+function Queue:close(told)
+    self:purge()
+    self.timers:remove(self.expiry)
+    for waiter in function() return self.waiters.first end do
+        self:stop_waiting(waiter)
+        told(waiter)
+    end
+end
+
+return Queue

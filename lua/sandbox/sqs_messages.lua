@@ -1,0 +1,281 @@
+--- SQS's operations on messages.
+
+local answer = require "sandbox.sqs_answer"
+local attributes = require "sandbox.attributes"
+local core = require "sandbox.core"
+local crypto = require "host.crypto"
+local fail = require "sandbox.sqs_error"
+local input = require "sandbox.sqs_input"
+local json = require "host.json"
+local queues = require "sandbox.sqs_queues"
+local Queue = require "sandbox.queue"
+
+local SENDER = "AIDASANDBOX0000000000"
+local BATCH_MAX = 10
+local BYTES_MAX = 1048576
+local WAIT_MAX_S = 20
+
+local OPERATIONS = {}
+
+-- ---- send -----------------------------------------------------------------------------------
+
+local function check_body(body)
+    if body:find("[\0-\8\11\12\14-\31]") or body:find("\xEF\xBF[\xBE\xBF]") then
+        fail("InvalidMessageContents", "The message contains characters that are not allowed: of "
+            .. "the control characters tab, line feed and carriage return are")
+    end
+end
+
+local function read_trace(asked)
+    local list = attributes.read(input.given(asked, "MessageSystemAttributes", "table"))
+    for _, a in ipairs(list) do
+        if a.name ~= "AWSTraceHeader" or a.type ~= "String" then
+            fail("InvalidParameterValue", "the only message system attribute is AWSTraceHeader, a "
+                .. "String")
+        end
+    end
+    return list
+end
+
+-- Checks an entry before anything is stored. Returns the message, its delay and its size.
+local function read_message(queue, asked)
+    local body = input.required(asked, "MessageBody", "string")
+    local list, size = attributes.read(input.given(asked, "MessageAttributes", "table"))
+    local trace = read_trace(asked)
+    if input.given(asked, "MessageDeduplicationId", "string") then
+        fail("InvalidParameterValue", "MessageDeduplicationId is for FIFO queues only")
+    end
+    check_body(body)
+    return {
+        body = body, md5 = crypto.hex(crypto.md5(body)), attributes = list,
+        attributes_md5 = attributes.md5(list), trace = trace[1] and trace[1].value,
+        trace_md5 = attributes.md5(trace), group = input.given(asked, "MessageGroupId", "string"),
+    }, input.integer(asked, "DelaySeconds", 0, 900) or queue.attributes.DelaySeconds, size + #body
+end
+
+local function check_size(queue, size)
+    local max = queue.attributes.MaximumMessageSize
+    if size > max then
+        fail("InvalidParameterValue", ("One or more parameters are invalid. Reason: Message must "
+            .. "be shorter than %d bytes."):format(max))
+    end
+end
+
+local function sent(message)
+    return { MessageId = message.id, MD5OfMessageBody = message.md5,
+        MD5OfMessageAttributes = message.attributes_md5,
+        MD5OfMessageSystemAttributes = message.trace_md5 }
+end
+
+function OPERATIONS.SendMessage(self, asked)
+    local queue = queues.of(self, asked)
+    local message, delay_s, size = read_message(queue, asked)
+    check_size(queue, size)
+    queue:send(message, delay_s)
+    queue:wake()
+    return sent(message)
+end
+
+-- ---- batches --------------------------------------------------------------------------------
+
+local function read_entries(asked)
+    local entries = input.given(asked, "Entries", "table")
+    if not entries or #entries == 0 then
+        fail("EmptyBatchRequest", "There should be at least one entry in the request.")
+    elseif #entries > BATCH_MAX then
+        fail("TooManyEntriesInBatchRequest", ("Maximum number of entries per request are %d. You "
+            .. "have sent %d."):format(BATCH_MAX, #entries))
+    end
+    local known = {}
+    for _, entry in ipairs(entries) do
+        if type(entry) ~= "table" then
+            fail("SerializationException", "an entry is no structure")
+        end
+        local id = input.required(entry, "Id", "string")
+        if #id > 80 or id:find("[^%w_-]") then
+            fail("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric "
+                .. "characters, hyphens and underscores, and at most 80 of them.")
+        elseif known[id] then
+            fail("BatchEntryIdsNotDistinct", ("Id %s repeated."):format(id))
+        end
+        known[id] = true
+    end
+    return entries
+end
+
+-- Runs `work(entry)` for each entry; an SQS error fails that entry alone.
+local function each_entry(entries, work)
+    local good, bad = {}, {}
+    for _, entry in ipairs(entries) do
+        local ok, result = pcall(work, entry)
+        if ok then
+            result = result or {}
+            result.Id = entry.Id
+            good[#good + 1] = result
+        elseif fail.is(result) then
+            bad[#bad + 1] = { Id = entry.Id, SenderFault = true, Code = result.code,
+                Message = result.text }
+        else
+            error(result, 0)
+        end
+    end
+    return { Successful = json.array(good), Failed = json.array(bad) }
+end
+
+function OPERATIONS.SendMessageBatch(self, asked)
+    local queue = queues.of(self, asked)
+    local entries, total = read_entries(asked), 0
+    local read = {}
+    for _, entry in ipairs(entries) do
+        local ok, message, delay_s, size = pcall(read_message, queue, entry)
+        if not ok and not fail.is(message) then error(message, 0) end
+        read[entry.Id] = { ok = ok, message = message, delay_s = delay_s, size = size }
+        total = total + (size or 0)
+    end
+    if total > BYTES_MAX then
+        fail("BatchRequestTooLong", ("Batch requests cannot be longer than %d bytes. You have sent "
+            .. "%d bytes."):format(BYTES_MAX, total))
+    end
+    local result = each_entry(entries, function(entry)
+        local r = read[entry.Id]
+        if not r.ok then error(r.message, 0) end
+        check_size(queue, r.size)
+        queue:send(r.message, r.delay_s)
+        return sent(r.message)
+    end)
+    queue:wake()
+    return result
+end
+
+-- ---- receive --------------------------------------------------------------------------------
+
+local SYSTEM = {
+    SenderId = function() return SENDER end,
+    SentTimestamp = function(m) return tostring(m.sent_wall) end,
+    ApproximateReceiveCount = function(m) return tostring(m.receives) end,
+    ApproximateFirstReceiveTimestamp = function(m) return tostring(m.first_wall) end,
+    AWSTraceHeader = function(m) return m.trace end,
+    MessageGroupId = function(m) return m.group end,
+    SequenceNumber = function() end,
+    MessageDeduplicationId = function() end,
+    DeadLetterQueueSourceArn = function() end,
+}
+
+local function read_system_names(asked)
+    local wanted = {}
+    for _, member in ipairs { "MessageSystemAttributeNames", "AttributeNames" } do
+        for _, name in ipairs(input.strings(asked, member) or {}) do
+            if name == "All" then return SYSTEM end
+            if not SYSTEM[name] then
+                fail("InvalidAttributeName", ("Unknown Attribute %s."):format(name))
+            end
+            wanted[name] = SYSTEM[name]
+        end
+    end
+    return next(wanted) and wanted
+end
+
+local function show(queue, message, system, names)
+    local shown = { MessageId = message.id, ReceiptHandle = queue:handle_of(message),
+        MD5OfBody = message.md5, Body = message.body }
+    if system then
+        shown.Attributes = {}
+        for name, value in pairs(system) do shown.Attributes[name] = value(message) end
+        if not next(shown.Attributes) then shown.Attributes = nil end
+    end
+    local chosen = attributes.select(message.attributes, names)
+    if #chosen > 0 then
+        shown.MessageAttributes = attributes.show(chosen)
+        shown.MD5OfMessageAttributes = chosen == message.attributes and message.attributes_md5
+            or attributes.md5(chosen)
+    end
+    return shown
+end
+
+function OPERATIONS.ReceiveMessage(self, asked, req)
+    local queue = queues.of(self, asked)
+    local max = input.integer(asked, "MaxNumberOfMessages", 1, BATCH_MAX) or 1
+    local visibility_s = input.integer(asked, "VisibilityTimeout", 0, Queue.LEASE_MAX_S)
+        or queue.attributes.VisibilityTimeout
+    local wait_s = input.integer(asked, "WaitTimeSeconds", 0, WAIT_MAX_S)
+        or queue.attributes.ReceiveMessageWaitTimeSeconds
+    local system, names = read_system_names(asked), input.strings(asked, "MessageAttributeNames")
+    if input.given(asked, "ReceiveRequestAttemptId", "string") then
+        fail("InvalidParameterValue", "ReceiveRequestAttemptId is for FIFO queues only")
+    end
+    local function result(messages)
+        local shown = {}
+        for i, message in ipairs(messages) do shown[i] = show(queue, message, system, names) end
+        return { Messages = #shown > 0 and json.array(shown) or nil }
+    end
+    if queue:is_full() and wait_s == 0 then
+        fail("OverLimit", "Too many messages are in flight: at most 120000 can be.")
+    end
+    local messages = queue:take(max, visibility_s)
+    if #messages > 0 or wait_s == 0 then return result(messages) end
+    local waiter = { max = max, visibility_s = visibility_s, till = core.now() + wait_s * 1000,
+        here = function() return req:here() end,
+        answer = function(taken) answer.good(req, result(taken)) end,
+        refuse = function()
+            answer.bad(req, { code = "QueueDoesNotExist",
+                text = "The specified queue does not exist." })
+        end }
+    req.on_gone = function() queue:stop_waiting(waiter) end
+    queue:wait(waiter)
+    return answer.LATER
+end
+
+-- ---- leases and deletes ---------------------------------------------------------------------
+
+local function resolve(queue, asked)
+    local known, message, newest = queue:resolve(input.required(asked, "ReceiptHandle", "string"))
+    if not known then
+        fail("ReceiptHandleIsInvalid", "The asked receipt handle is not a valid receipt handle.")
+    end
+    return newest and message
+end
+
+-- A handle that is not the newest: success, and nothing is deleted.
+local function delete(queue, asked)
+    local message = resolve(queue, asked)
+    if message then queue:delete(message) end
+end
+
+local function change(queue, asked)
+    input.required(asked, "VisibilityTimeout", "number")
+    local seconds = input.integer(asked, "VisibilityTimeout", 0, Queue.LEASE_MAX_S)
+    local message = resolve(queue, asked)
+    if not message then
+        fail("InvalidParameterValue", ("Value %s for parameter ReceiptHandle is invalid. Reason: "
+            .. "Message does not exist or is not available for visibility timeout change.")
+            :format(asked.ReceiptHandle))
+    end
+    local ok, why = queue:change(message, seconds)
+    if not ok and why == "not in flight" then
+        fail("MessageNotInflight", "The specified message isn't in flight.")
+    elseif not ok then
+        fail("InvalidParameterValue", ("Value %d for parameter VisibilityTimeout is invalid. "
+            .. "Reason: Total VisibilityTimeout for the message is beyond the limit [%d seconds]")
+            :format(seconds, Queue.LEASE_MAX_S))
+    end
+end
+
+function OPERATIONS.DeleteMessage(self, asked)
+    delete(queues.of(self, asked), asked)
+end
+
+function OPERATIONS.ChangeMessageVisibility(self, asked)
+    change(queues.of(self, asked), asked)
+end
+
+function OPERATIONS.DeleteMessageBatch(self, asked)
+    local queue = queues.of(self, asked)
+    return each_entry(read_entries(asked), function(entry) return delete(queue, entry) end)
+end
+
+function OPERATIONS.ChangeMessageVisibilityBatch(self, asked)
+    local queue = queues.of(self, asked)
+    return each_entry(read_entries(asked), function(entry) return change(queue, entry) end)
+end
+
+return OPERATIONS

@@ -1,0 +1,183 @@
+--- SQS's operations on queues.
+
+local core = require "sandbox.core"
+local fail = require "sandbox.sqs_error"
+local input = require "sandbox.sqs_input"
+local json = require "host.json"
+local Queue = require "sandbox.queue"
+
+local ACCOUNT = "000000000000"
+local DELETED_RECENTLY_MS, PURGE_PAUSE_MS = 60000, 60000
+
+-- The attributes of a queue that can be set, their ranges and defaults.
+local SETTINGS = {
+    DelaySeconds = { 0, 900, 0 },
+    MaximumMessageSize = { 1024, 1048576, 1048576 },
+    MessageRetentionPeriod = { 60, 1209600, 345600 },
+    ReceiveMessageWaitTimeSeconds = { 0, 20, 0 },
+    VisibilityTimeout = { 0, Queue.LEASE_MAX_S, 30 },
+}
+-- Those that AWS has and this stand-in has not.
+local NOT_BUILT = {
+    ContentBasedDeduplication = true, DeduplicationScope = true, FifoQueue = true,
+    FifoThroughputLimit = true, KmsDataKeyReusePeriodSeconds = true, KmsMasterKeyId = true,
+    Policy = true, RedriveAllowPolicy = true, RedrivePolicy = true, SqsManagedSseEnabled = true,
+}
+
+local M = { OPERATIONS = {} }
+local OPERATIONS = M.OPERATIONS
+
+--- The queue that a request is about.
+-- @raise QueueDoesNotExist, InvalidAddress
+function M.of(self, asked)
+    local url = input.required(asked, "QueueUrl", "string")
+    local account, name = url:match("^https?://[^/]+/([^/]+)/([^/?#]+)/?$")
+    if not account then fail("InvalidAddress", ("%q is no queue's URL"):format(url)) end
+    local queue = account == ACCOUNT and self.queues[name]
+    if not queue then fail("QueueDoesNotExist", "The specified queue does not exist.") end
+    return queue
+end
+
+local function url_of(queue, req)
+    return ("http://%s/%s/%s"):format(req.headers.host or "localhost", ACCOUNT, queue.name)
+end
+
+--- Whether a queue may have this name.
+-- @raise an SQS error
+function M.check_name(name)
+    if name:find("%.fifo$") then
+        fail("InvalidParameterValue", "FIFO queues are not built in this stand-in: name a standard "
+            .. "queue, without .fifo at its end")
+    end
+    if #name > 80 or name:find("[^%w_-]") then
+        fail("InvalidParameterValue", "a queue's name has letters, digits, hyphens and "
+            .. "underscores, and at most 80 of them")
+    end
+end
+
+local function read_settings(asked)
+    local read = {}
+    for name, text in pairs(input.given(asked, "Attributes", "table") or {}) do
+        local range = SETTINGS[name]
+        if NOT_BUILT[name] then
+            fail("InvalidAttributeValue", name .. " is not built in this stand-in")
+        elseif not range then
+            fail("InvalidAttributeName", ("Unknown Attribute %s."):format(name))
+        end
+        local value = type(text) == "string" and text:find("^%d+$")
+            and math.tointeger(tonumber(text))
+        if not value or value < range[1] or value > range[2] then
+            fail("InvalidAttributeValue", ("Invalid value for the parameter %s: it is an integer "
+                .. "from %d to %d, in a string."):format(name, range[1], range[2]))
+        end
+        read[name] = value
+    end
+    return read
+end
+
+--- Makes a queue; settings that are not given have their defaults.
+function M.add(self, name, settings)
+    local values = {}
+    for key, range in pairs(SETTINGS) do values[key] = settings[key] or range[3] end
+    self.queues[name] = Queue.new { name = name, attributes = values, timers = self.timers,
+        now = core.now, wall = core.wall, uuid = core.uuid }
+    return self.queues[name]
+end
+
+function OPERATIONS.CreateQueue(self, asked, req)
+    local name = input.required(asked, "QueueName", "string")
+    M.check_name(name)
+    local settings = read_settings(asked)
+    local queue = self.queues[name]
+    if queue then
+        for key, value in pairs(settings) do
+            if queue.attributes[key] ~= value then
+                fail("QueueNameExists", "A queue already exists with the same name and a different "
+                    .. "value for attribute " .. key)
+            end
+        end
+    elseif (self.deleted[name] or -math.huge) > core.now() - DELETED_RECENTLY_MS then
+        fail("QueueDeletedRecently", "You must wait 60 seconds after deleting a queue before you "
+            .. "can create another with the same name.")
+    end
+    return { QueueUrl = url_of(queue or M.add(self, name, settings), req) }
+end
+
+function OPERATIONS.GetQueueUrl(self, asked, req)
+    local queue = self.queues[input.required(asked, "QueueName", "string")]
+    if not queue then fail("QueueDoesNotExist", "The specified queue does not exist.") end
+    return { QueueUrl = url_of(queue, req) }
+end
+
+function OPERATIONS.ListQueues(self, asked, req)
+    local prefix = input.given(asked, "QueueNamePrefix", "string") or ""
+    local after = input.given(asked, "NextToken", "string")
+    local max = input.integer(asked, "MaxResults", 1, 1000)
+    local names, urls = {}, {}
+    for name in pairs(self.queues) do
+        if name:sub(1, #prefix) == prefix and (not after or name > after) then
+            names[#names + 1] = name
+        end
+    end
+    table.sort(names)
+    local count = math.min(#names, max or 1000)
+    for i = 1, count do urls[i] = url_of(self.queues[names[i]], req) end
+    return { QueueUrls = count > 0 and json.array(urls) or nil,
+        NextToken = max and count < #names and names[count] or nil }
+end
+
+local function region_of(req)
+    return req.headers.authorization:match("Credential=[^/]+/%d+/([^/]+)/") or "us-east-1"
+end
+
+function OPERATIONS.GetQueueAttributes(self, asked, req)
+    local queue = M.of(self, asked)
+    local all = {
+        QueueArn = ("arn:aws:sqs:%s:%s:%s"):format(region_of(req), ACCOUNT, queue.name),
+        ApproximateNumberOfMessages = queue.ready.count,
+        ApproximateNumberOfMessagesNotVisible = queue.leased,
+        ApproximateNumberOfMessagesDelayed = queue.delayed,
+        CreatedTimestamp = queue.created_s, LastModifiedTimestamp = queue.modified_s,
+    }
+    for name, value in pairs(queue.attributes) do all[name] = value end
+    local chosen
+    for _, name in ipairs(input.strings(asked, "AttributeNames") or {}) do
+        chosen = chosen or {}
+        if name == "All" then
+            for key, value in pairs(all) do chosen[key] = tostring(value) end
+        elseif all[name] then
+            chosen[name] = tostring(all[name])
+        elseif not NOT_BUILT[name] then
+            fail("InvalidAttributeName", ("Unknown Attribute %s."):format(name))
+        end
+    end
+    return { Attributes = chosen and next(chosen) and chosen or nil }
+end
+
+function OPERATIONS.SetQueueAttributes(self, asked)
+    local queue = M.of(self, asked)
+    input.required(asked, "Attributes", "table")
+    for name, value in pairs(read_settings(asked)) do queue.attributes[name] = value end
+    queue.modified_s = core.wall() // 1000
+    queue:expire()
+end
+
+function OPERATIONS.PurgeQueue(self, asked)
+    local queue = M.of(self, asked)
+    local now = core.now()
+    if queue.purged_at and queue.purged_at > now - PURGE_PAUSE_MS then
+        fail("PurgeQueueInProgress", ("Only one PurgeQueue operation on %s is allowed every 60 "
+            .. "seconds."):format(queue.name))
+    end
+    queue.purged_at = now
+    queue:purge()
+end
+
+function OPERATIONS.DeleteQueue(self, asked)
+    local queue = M.of(self, asked)
+    self.queues[queue.name] = nil
+    self.deleted[queue.name] = core.now()
+    queue:close(function(waiter) waiter.refuse() end)
+end
+
+return M

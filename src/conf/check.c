@@ -1,0 +1,148 @@
+#include "conf/check.h"
+
+#include "base/exit.h"
+#include "base/log.h"
+#include "conf/keys.h"
+#include "conf/value.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void warn(struct conf *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void warn(struct conf *c, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    buf_printf(&c->warnings, "%s\n", line);
+}
+
+static enum conf_source source_of(const struct conf *c, const char *path)
+{
+    return conf_origin(c, conf_key_find(path))->source;
+}
+
+static void unset(struct conf *c, const char *path)
+{
+    const struct conf_key *key = conf_key_find(path);
+    char **field = conf_field(c, key);
+    free(*field);
+    *field = NULL;
+    *conf_origin(c, key) = (struct conf_origin){FROM_DEFAULT, NULL};
+}
+
+/* The stronger source names the queue: --queue on the command line goes before a URL in the
+ * file. */
+static int choose_queue(struct conf *c, struct err *e)
+{
+    enum conf_source url = source_of(c, "queue.url"), name = source_of(c, "queue.name");
+    if (!c->queue.url || !c->queue.name)
+        return 0;
+    if (url == name)
+        return err_set(e, EXIT_CONFIG,
+                       "queue.url (\"%s\") and queue.name (\"%s\") are both set: leave one out",
+                       c->queue.url, c->queue.name);
+    unset(c, url < name ? "queue.url" : "queue.name");
+    return 0;
+}
+
+static int check_pairs(struct conf *c, struct err *e)
+{
+    if (c->workers.min > c->workers.max)
+        return err_set(e, EXIT_CONFIG, "workers.min (%d) is more than workers.max (%d)",
+                       c->workers.min, c->workers.max);
+    if (c->retry.base > c->retry.cap)
+        return err_set(e, EXIT_CONFIG, "retry.base (%.15g s) is more than retry.cap (%.15g s)",
+                       c->retry.base, c->retry.cap);
+    if (c->workers.min < c->workers.max && source_of(c, "workers.min") != FROM_DEFAULT)
+        warn(c, "workers.min (%d) has no effect yet: workers.max (%d) workers are started",
+             c->workers.min, c->workers.max);
+    if (c->drain < c->limits.time)
+        warn(c,
+             "drain (%.15g s) is less than limits.time (%.15g s): a handler that takes its time "
+             "is cut off when the host is stopped",
+             c->drain, c->limits.time);
+    if (c->keycloak.client_secret && c->keycloak.client_secret_file)
+        warn(c,
+             "LUAHOST_KEYCLOAK_CLIENT_SECRET is set, so keycloak.client_secret_file (%s) is "
+             "not read",
+             c->keycloak.client_secret_file);
+    return 0;
+}
+
+static bool is_default(const struct conf *c, const struct conf_key *key)
+{
+    struct conf other = {0};
+    struct buf now, def;
+    buf_init(&now);
+    buf_init(&def);
+    conf_set_default(&other, key, NULL);
+    conf_format(c, key, &now);
+    conf_format(&other, key, &def);
+    bool same = strcmp(now.data, def.data) == 0;
+    if (conf_is_text(key))
+        free(*(char **)conf_field(&other, key));
+    buf_free(&now);
+    buf_free(&def);
+    return same;
+}
+
+/* Keys whose feature is not built yet. */
+static int check_unbuilt(struct conf *c, struct err *e)
+{
+    for (size_t i = 0; i < conf_keys_count; i++) {
+        const struct conf_key *key = &conf_keys[i];
+        if (conf_origin(c, key)->source == FROM_DEFAULT)
+            continue;
+        if (key->marks & KEY_ONLY_DEFAULT && !is_default(c, key))
+            return err_set(e, EXIT_CONFIG,
+                           "%s can only be \"%s\" in this version: anything else is not built "
+                           "yet, and going on without it would treat messages wrongly",
+                           key->path, key->def);
+        if (key->marks & KEY_LATER)
+            warn(c, "%s has no effect yet", key->path);
+    }
+    return 0;
+}
+
+int conf_check(struct conf *c, struct err *e)
+{
+    if (check_unbuilt(c, e) || choose_queue(c, e))
+        return -1;
+    return check_pairs(c, e);
+}
+
+int conf_require_queue(const struct conf *c, struct err *e)
+{
+    const char *queue = c->queue.url ? c->queue.url : c->queue.name;
+    if (!queue)
+        return err_set(e, EXIT_CONFIG,
+                       "no queue is named: set queue.url in " CONF_FILE_NAME
+                       ", LUAHOST_QUEUE_URL or "
+                       "--queue-url (or give its name with --queue)");
+    size_t n = strlen(queue);
+    if (n > 5 && strcmp(queue + n - 5, ".fifo") == 0)
+        return err_set(e, EXIT_CONFIG,
+                       "%s (%s) is a FIFO queue (its name ends in .fifo), which host cannot "
+                       "consume yet; use a standard queue",
+                       c->queue.url ? "queue.url" : "queue.name", queue);
+    if (c->queue.name && !c->queue.region && !c->queue.endpoint)
+        return err_set(e, EXIT_CONFIG,
+                       "queue.name (%s) needs queue.region (AWS_REGION, --region) or "
+                       "queue.endpoint to be found; or set queue.url",
+                       c->queue.name);
+    return 0;
+}
+
+void conf_log_warnings(const struct conf *c)
+{
+    for (const char *line = c->warnings.data; *line;) {
+        size_t n = strcspn(line, "\n");
+        log_warn("%.*s", (int)n, line);
+        line += n + (line[n] == '\n');
+    }
+}

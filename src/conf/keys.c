@@ -1,0 +1,178 @@
+#include "conf/keys.h"
+
+#include "base/nearest.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define AT(field) .offset = offsetof(struct conf, field)
+#define RANGE(low, high) .min = (low), .max = (high)
+
+#define KIB 1024.0
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define HOURS_12 43200  /* what SQS allows for a visibility timeout */
+#define DAYS_14 1209600 /* what SQS keeps a message at most */
+
+/* In the order of the enums in conf.h and base/log.h. */
+static const char *const envelopes[] = {"none", "auto", "sns", "eventbridge", NULL};
+static const char *const fails[] = {"open", "closed", NULL};
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const formats[] = {"auto", "text", "json", NULL};
+
+static const char *const aws_regions[] = {"AWS_REGION", "AWS_DEFAULT_REGION", NULL};
+static const char *const aws_endpoints[] = {"AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL", NULL};
+
+/* clang-format off: a table is read across */
+const struct conf_key conf_keys[] = {
+    {"queue.url", KEY_URL, AT(queue.url), .flag = "--queue-url", .arg = "URL",
+     .help = "the queue to consume"},
+    {"queue.name", KEY_NAME, AT(queue.name), .flag = "--queue", .arg = "NAME",
+     .help = "the queue's name instead of its URL"},
+    {"queue.region", KEY_NAME, AT(queue.region), .flag = "--region", .arg = "R", .aws = aws_regions,
+     .help = "AWS region"},
+    {"queue.endpoint", KEY_URL, AT(queue.endpoint), .flag = "--endpoint-url", .arg = "URL",
+     .aws = aws_endpoints, .help = "server that speaks SQS, if it is not AWS"},
+    {"queue.dlq_url", KEY_URL, AT(queue.dlq_url), .marks = KEY_LATER,
+     .help = "dead-letter queue; else the one of the redrive policy"},
+    {"queue.wait", KEY_INT, AT(queue.wait), .def = "20", RANGE(0, 20),
+     .help = "long poll, seconds"},
+    {"queue.batch", KEY_INT, AT(queue.batch), .def = "10", RANGE(1, 10),
+     .help = "messages of one receive"},
+    {"queue.visibility", KEY_INT, AT(queue.visibility), .def = "30", RANGE(1, HOURS_12),
+     .help = "lease of a message, seconds; extended while it is in hand"},
+    {"queue.envelope", KEY_ENUM, AT(queue.envelope), .def = "none", .names = envelopes,
+     .marks = KEY_ONLY_DEFAULT, .help = "what bodies are wrapped in"},
+    {"workers.min", KEY_INT, AT(workers.min), .def = "1", RANGE(1, 1000),
+     .help = "fewest threads that run handlers"},
+    {"workers.max", KEY_INT, AT(workers.max), .def = "10", RANGE(1, 1000), .flag = "--workers",
+     .arg = "N|MIN:MAX", .help = "most threads that run handlers"},
+    {"slots", KEY_INT, AT(slots), .def = "4", RANGE(1, 1000), .flag = "--slots", .arg = "N",
+     .help = "messages in progress on one worker"},
+    {"scale.drain_target", KEY_SECONDS, AT(scale.drain_target), .def = "60", RANGE(1, 86400),
+     .marks = KEY_LATER, .help = "a backlog should be gone within this"},
+    {"scale.interval", KEY_SECONDS, AT(scale.interval), .def = "5", RANGE(1, 3600),
+     .marks = KEY_LATER, .help = "time between two decisions"},
+    {"retry.base", KEY_SECONDS, AT(retry.base), .def = "5", RANGE(0, HOURS_12),
+     .help = "backoff of the first retry, doubled each time, full jitter"},
+    {"retry.cap", KEY_SECONDS, AT(retry.cap), .def = "900", RANGE(1, HOURS_12),
+     .help = "longest backoff"},
+    {"retry.max_attempts", KEY_INT, AT(retry.max_attempts), RANGE(1, 1000), .marks = KEY_LATER,
+     .help = "then it is rejected; else the queue's maxReceiveCount"},
+    {"retry.hold", KEY_SECONDS, AT(retry.hold), .def = "300", RANGE(0, HOURS_12),
+     .help = "longest time a message is parked"},
+    {"dedupe.key", KEY_STRING, AT(dedupe.key), .def = "message_id", .marks = KEY_ONLY_DEFAULT,
+     .help = "what makes two messages the same: message_id, or \"/event_id\""},
+    {"dedupe.ttl", KEY_SECONDS, AT(dedupe.ttl), .def = "3600", RANGE(0, DAYS_14),
+     .help = "how long an acked message is remembered"},
+    {"dedupe.max", KEY_INT, AT(dedupe.max), .def = "1000000", RANGE(1, 1e8),
+     .help = "how many acked messages are remembered"},
+    {"dedupe.store", KEY_STRING, AT(dedupe.store), .def = "memory", .marks = KEY_ONLY_DEFAULT,
+     .help = "where: memory, or \"dynamodb://table\" for several hosts"},
+    {"dedupe.fail", KEY_ENUM, AT(dedupe.fail), .def = "open", .names = fails, .marks = KEY_LATER,
+     .help = "when the store is away: run unfenced, or wait"},
+    {"limits.time", KEY_SECONDS, AT(limits.time), .def = "60", RANGE(0.001, HOURS_12),
+     .help = "wall time of a message"},
+    {"limits.cpu", KEY_SECONDS, AT(limits.cpu), .def = "0.25", RANGE(0.001, 3600),
+     .help = "CPU time of a message"},
+    {"limits.memory", KEY_SIZE, AT(limits.memory), .def = "64M", RANGE(MIB, 64 * GIB),
+     .help = "memory of a worker's Lua state"},
+    {"http.timeout", KEY_SECONDS, AT(http.timeout), .def = "10", RANGE(0.001, 3600),
+     .help = "a whole request"},
+    {"http.connect_timeout", KEY_SECONDS, AT(http.connect_timeout), .def = "3", RANGE(0.001, 600),
+     .help = "connection and TLS handshake"},
+    {"http.max_body", KEY_SIZE, AT(http.max_body), .def = "8M", RANGE(KIB, GIB),
+     .help = "longest answer"},
+    {"http.ca_file", KEY_PATH, AT(http.ca_file),
+     .help = "certificates to trust instead of the system's"},
+    {"http.allow", KEY_LIST, AT(http.allow), .help = "hosts that handlers may call; else all"},
+    {"breaker.failures", KEY_INT, AT(breaker.failures), .def = "5", RANGE(1, 10000),
+     .marks = KEY_LATER, .help = "failures that make a target unusable"},
+    {"breaker.window", KEY_SECONDS, AT(breaker.window), .def = "10", RANGE(0.1, 3600),
+     .marks = KEY_LATER, .help = "time within which they count"},
+    {"breaker.probe", KEY_SECONDS, AT(breaker.probe), .def = "2", RANGE(0.1, 3600),
+     .marks = KEY_LATER, .help = "time between two probes"},
+    {"breaker.couple", KEY_LIST, AT(breaker.couple), .marks = KEY_LATER,
+     .help = "targets that hold intake even if handlers catch errors"},
+    {"rate", KEY_NUMBER, AT(rate), RANGE(0.001, 1e6), .marks = KEY_LATER,
+     .help = "messages per second, whole host"},
+    {"keycloak.url", KEY_URL, AT(keycloak.url), .help = "Keycloak, up to /realms"},
+    {"keycloak.realm", KEY_STRING, AT(keycloak.realm), .help = "realm of the users"},
+    {"keycloak.auth_realm", KEY_STRING, AT(keycloak.auth_realm),
+     .help = "realm of the client, if it is another"},
+    {"keycloak.client_id", KEY_STRING, AT(keycloak.client_id),
+     .help = "client with a service account"},
+    {"keycloak.client_secret_file", KEY_PATH, AT(keycloak.client_secret_file),
+     .help = "file that holds its secret"},
+    {"keycloak.client_secret", KEY_STRING, AT(keycloak.client_secret), .marks = KEY_SECRET,
+     .help = "the secret itself, from the environment only"},
+    {"admin.listen", KEY_ADDRESS, AT(admin.listen), .def = "127.0.0.1:9180", .flag = "--admin",
+     .arg = "ADDR|off", .marks = KEY_LATER, .help = "admin server"},
+    {"admin.socket", KEY_PATH, AT(admin.socket), .marks = KEY_LATER,
+     .help = "admin socket; else one in the runtime folder"},
+    {"admin.token_file", KEY_PATH, AT(admin.token_file), .marks = KEY_LATER,
+     .help = "file with the token for changes over TCP"},
+    {"log.level", KEY_ENUM, AT(log.level), .def = "info", .names = levels, .flag = "--log-level",
+     .arg = "L", .help = "least level that is logged"},
+    {"log.format", KEY_ENUM, AT(log.format), .def = "auto", .names = formats,
+     .flag = "--log-format", .arg = "F", .help = "auto is text on a terminal, else json"},
+    {"log.settled", KEY_SHARE, AT(log.settled), .def = "all",
+     .help = "lines for acked messages: all, errors, or a fraction"},
+    {"pii", KEY_LIST, AT(pii), .marks = KEY_LATER,
+     .def = "email,phone,firstName,lastName,first_name,last_name",
+     .help = "fields masked in logs, page, tap and exports"},
+    {"drain", KEY_SECONDS, AT(drain), .def = "65", RANGE(0, 86400),
+     .help = "how long running handlers may go on after TERM"},
+    {"handler", KEY_BLOCK, AT(handler_json), .def = "{}",
+     .help = "the handler's own settings: host.config"},
+};
+/* clang-format on */
+const size_t conf_keys_count = sizeof conf_keys / sizeof conf_keys[0];
+
+const struct conf_key *conf_key_find(const char *path)
+{
+    for (size_t i = 0; i < conf_keys_count; i++)
+        if (strcmp(conf_keys[i].path, path) == 0)
+            return &conf_keys[i];
+    return NULL;
+}
+
+const struct conf_key *conf_key_by_flag(const char *flag)
+{
+    for (size_t i = 0; i < conf_keys_count; i++)
+        if (conf_keys[i].flag && strcmp(conf_keys[i].flag, flag) == 0)
+            return &conf_keys[i];
+    return NULL;
+}
+
+struct conf_origin *conf_origin(const struct conf *c, const struct conf_key *key)
+{
+    return &c->origins[key - conf_keys];
+}
+
+void conf_env_name(const struct conf_key *key, char out[CONF_ENV_NAME_BYTES])
+{
+    snprintf(out, CONF_ENV_NAME_BYTES, "LUAHOST_%s", key->path);
+    for (char *p = out; *p; p++)
+        *p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
+}
+
+static const char *leaf(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot ? dot + 1 : path;
+}
+
+const char *conf_key_nearest(const char *path)
+{
+    struct nearest n = NEAREST(path);
+    for (size_t i = 0; i < conf_keys_count; i++)
+        nearest_offer(&n, conf_keys[i].path);
+    if (nearest_found(&n) && n.distance <= 2)
+        return n.best;
+    for (size_t i = 0; i < conf_keys_count; i++)
+        if (strcmp(leaf(conf_keys[i].path), leaf(path)) == 0)
+            return conf_keys[i].path;
+    return nearest_found(&n);
+}

@@ -1,0 +1,377 @@
+#include "ops/host.h"
+
+#include "aws/creds.h"
+#include "aws/sqs.h"
+#include "base/exit.h"
+#include "base/log.h"
+#include "flow/flow.h"
+#include "net/fetch.h"
+#include "ops/handler_file.h"
+#include "ops/platform.h"
+#include "ops/queue_lookup.h"
+#include "ops/signals.h"
+#include "ops/tokens.h"
+#include "pool/pool.h"
+
+#include <ev.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    START_PATIENCE_MS = 60000, /* contract, section 2: then exit 69 */
+    IDLE_CONNECTION_S = 25,    /* below the idle limits of Keycloak and proxies */
+};
+
+struct host {
+    const struct host_options *options;
+    const struct conf *conf;
+    struct ev_loop *loop;
+    struct signals signals;
+    struct fetch *fetch;
+    struct creds *creds;
+    struct sqs *sqs;
+    char *handler;
+    size_t handler_len;
+    struct pool *pool;
+    struct tokens *tokens;
+    struct dedupe *dedupe;
+    struct rng rng;
+    struct flow *flow;
+    bool stopping; /* a signal before there was a flow */
+    bool ended;
+    int exit_code;
+};
+
+static int ms(double seconds)
+{
+    return (int)(seconds * 1000);
+}
+
+static void turn(struct host *h)
+{
+    ev_run(h->loop, EVRUN_ONCE);
+    fetch_turn(h->fetch);
+    if (h->pool)
+        pool_turn(h->pool);
+}
+
+/* ---- signals ---- */
+
+static void on_stop(void *arg)
+{
+    struct host *h = arg;
+    if (h->flow)
+        flow_drain(h->flow);
+    else
+        h->stopping = true;
+}
+
+static void on_reload(void *arg)
+{
+    (void)arg;
+    log_warn("SIGHUP: this version cannot reload a handler while it runs; restart it to use an "
+             "edited one (it drains on SIGTERM)");
+}
+
+static void on_report(void *arg)
+{
+    struct host *h = arg;
+    if (h->flow)
+        flow_report(h->flow);
+    else
+        log_info("starting");
+}
+
+static void on_pause(void *arg, bool paused)
+{
+    struct host *h = arg;
+    if (h->flow)
+        flow_pause(h->flow, paused);
+}
+
+/* ---- what the parts tell each other ---- */
+
+static void on_verdicts(void *arg, struct list *jobs)
+{
+    struct host *h = arg;
+    if (h->flow && !h->ended) {
+        flow_verdicts(h->flow, jobs);
+        return;
+    }
+    struct list *node;
+    while ((node = list_pop(jobs))) {
+        struct job *job = list_entry(node, struct job, node);
+        job_free(job);
+    }
+}
+
+static void on_ask_token(void *arg, struct token_request *request)
+{
+    struct host *h = arg;
+    tokens_request(h->tokens, request);
+}
+
+static void on_token_answer(void *arg, struct token_request *request)
+{
+    struct host *h = arg;
+    pool_token_answer(h->pool, request);
+}
+
+static void on_token_down(void *arg, const char *target, const char *why)
+{
+    struct host *h = arg;
+    if (h->flow)
+        flow_target_down(h->flow, target, why);
+}
+
+static void on_token_up(void *arg, const char *target)
+{
+    struct host *h = arg;
+    if (h->flow)
+        flow_target_up(h->flow, target);
+}
+
+static void on_ready(void *arg)
+{
+    struct host *h = arg;
+    log_with(LOG_INFO, "consuming", LF_TEXT("queue", sqs_queue_url(h->sqs)),
+             LF_TEXT("handler", h->options->handler_path),
+             LF_INT("workers", h->conf->workers.max), LF_INT("slots", h->conf->slots),
+             LF_TEXT("keycloak", h->conf->keycloak.url));
+}
+
+static int exit_code_of(enum flow_end end)
+{
+    switch (end) {
+    case FLOW_DRAINED:
+        return EXIT_DONE;
+    case FLOW_LEFT_LATER:
+        return EXIT_FAILED;
+    case FLOW_OUT_OF_TIME:
+        return EXIT_DRAIN;
+    case FLOW_UNREACHABLE:
+        return EXIT_UNREACHABLE;
+    case FLOW_REFUSED:
+        break;
+    }
+    return EXIT_CONFIG;
+}
+
+static void on_ended(void *arg, enum flow_end end, const char *text)
+{
+    struct host *h = arg;
+    h->ended = true;
+    h->exit_code = exit_code_of(end);
+    if (end == FLOW_UNREACHABLE || end == FLOW_REFUSED)
+        log_error("%s", text);
+    else if (end != FLOW_DRAINED || *text)
+        log_with(end == FLOW_DRAINED ? LOG_INFO : LOG_WARN, text, LF_TEXT("queue", NULL));
+    const struct flow_counts *c = flow_counts(h->flow);
+    log_with(LOG_INFO, "stopped", LF_INT("received", c->received), LF_INT("acked", c->acked),
+             LF_INT("retried", c->retried), LF_INT("rejected", c->rejected),
+             LF_INT("released", c->released), LF_INT("duplicates", c->duplicates),
+             LF_INT("lease_lost", c->lease_lost));
+}
+
+/* ---- building it ---- */
+
+static int make_clients(struct host *h, struct err *e)
+{
+    const struct conf *c = h->conf;
+    struct fetch_options fetch = {.ca_file = c->http.ca_file,
+                                  .connect_timeout_ms = ms(c->http.connect_timeout),
+                                  .idle_connection_s = IDLE_CONNECTION_S,
+                                  .max_connections = 64};
+    h->fetch = fetch_new(h->loop, &fetch, e);
+    h->creds = h->fetch ? creds_new(e) : NULL;
+    if (!h->creds)
+        return -1;
+    struct sqs_options sqs = {.endpoint = c->queue.endpoint,
+                              .region = c->queue.region,
+                              .queue_url = c->queue.url};
+    h->sqs = sqs_new(&sqs, h->fetch, h->creds, e);
+    return h->sqs ? 0 : -1;
+}
+
+static int make_pool(struct host *h, struct err *e)
+{
+    const struct conf *c = h->conf;
+    struct pool_options o = {.workers = c->workers.max};
+    h->handler = handler_file_read(h->options->handler_path, &h->handler_len, e);
+    if (!h->handler)
+        return -1;
+    o.vm = (struct vm_options){.handler_path = h->options->handler_path,
+                               .source = h->handler,
+                               .source_len = h->handler_len,
+                               .generation = 1,
+                               .queue_name = c->queue.url ? c->queue.url : c->queue.name,
+                               .handler_json = c->handler_json,
+                               .limit_time_s = c->limits.time,
+                               .limit_cpu_s = c->limits.cpu,
+                               .limit_memory_bytes = c->limits.memory,
+                               .slots = c->slots,
+                               .http_timeout_ms = ms(c->http.timeout),
+                               .http_connect_timeout_ms = ms(c->http.connect_timeout),
+                               .http_max_body_bytes = c->http.max_body,
+                               .http_allow = c->http.allow,
+                               .keycloak_url = c->keycloak.url,
+                               .keycloak_realm = c->keycloak.realm,
+                               .keycloak_auth_realm = c->keycloak.auth_realm};
+    const char *slash = strrchr(o.vm.queue_name, '/');
+    if (slash)
+        o.vm.queue_name = slash + 1;
+    o.fetch = (struct fetch_options){.ca_file = c->http.ca_file,
+                                     .connect_timeout_ms = ms(c->http.connect_timeout),
+                                     .idle_connection_s = IDLE_CONNECTION_S,
+                                     .max_connections = c->slots * 2};
+    struct pool_events events = {h, on_verdicts, on_ask_token};
+    h->pool = pool_new(h->loop, &o, &events, e);
+    return h->pool ? 0 : -1;
+}
+
+static int make_tokens(struct host *h, struct err *e)
+{
+    const struct conf *c = h->conf;
+    struct tokens_options o = {.keycloak_url = c->keycloak.url,
+                               .client_id = c->keycloak.client_id,
+                               .client_secret = c->keycloak.client_secret,
+                               .client_secret_file = c->keycloak.client_secret_file,
+                               .timeout_ms = ms(c->http.timeout)};
+    struct tokens_events events = {h, on_token_answer, on_token_down, on_token_up};
+    h->tokens = tokens_new(h->loop, h->fetch, &o, &events, e);
+    return h->tokens ? 0 : -1;
+}
+
+static int make_flow(struct host *h, struct err *e)
+{
+    const struct conf *c = h->conf;
+    h->dedupe = dedupe_new((int64_t)(c->dedupe.ttl * 1000), (size_t)c->dedupe.max);
+    if (!h->dedupe)
+        return err_set(e, EXIT_FAILED, "no memory");
+    rng_seed(&h->rng, rand_seed());
+    struct seam seam = {.queue = sqs_queue(h->sqs),
+                        .workers = pool_seam(h->pool),
+                        .store = store_in_memory(h->dedupe),
+                        .timers = timers_on(h->loop),
+                        .clock = clock_real(),
+                        .random = random_from(&h->rng)};
+    const char *slash = strrchr(sqs_queue_url(h->sqs), '/');
+    struct flow_options o = {.queue_name = slash ? slash + 1 : sqs_queue_url(h->sqs),
+                             .wait_s = c->queue.wait,
+                             .batch = c->queue.batch,
+                             .visibility_s = c->queue.visibility,
+                             .retry_base_s = c->retry.base,
+                             .retry_cap_s = c->retry.cap,
+                             .hold_ms = ms(c->retry.hold),
+                             .probe_ms = ms(c->breaker.probe),
+                             .drain_ms = ms(c->drain),
+                             .unreachable_ms = START_PATIENCE_MS,
+                             .log_settled = c->log.settled,
+                             .until_empty = h->options->until_empty,
+                             .patience_ms = ms(h->options->patience_s)};
+    struct flow_events events = {h, on_ready, on_ended};
+    h->flow = flow_new(&o, &seam, &events);
+    return h->flow ? 0 : err_set(e, EXIT_FAILED, "no memory");
+}
+
+/* The workers load the handler before anything is received. */
+static int wait_for_pool(struct host *h, struct err *e)
+{
+    enum pool_state state;
+    while ((state = pool_state(h->pool, e)) == POOL_STARTING && !h->stopping)
+        turn(h);
+    if (state == POOL_FAILED) {
+        e->code = EXIT_CONFIG;
+        return -1;
+    }
+    return 0;
+}
+
+static int look_up_queue(struct host *h, struct err *e)
+{
+    if (h->conf->queue.url)
+        return 0;
+    struct queue_lookup l;
+    queue_lookup_start(&l, h->loop, h->sqs, h->conf->queue.name, START_PATIENCE_MS);
+    while (!l.ended && !h->stopping)
+        turn(h);
+    queue_lookup_stop(&l);
+    if (l.ended && l.error.code != 0)
+        *e = l.error;
+    return l.error.code == 0 ? 0 : -1;
+}
+
+static void warm_token(struct host *h)
+{
+    const struct conf *c = h->conf;
+    const char *realm = c->keycloak.auth_realm ? c->keycloak.auth_realm : c->keycloak.realm;
+    if (c->keycloak.url && realm && c->keycloak.client_id)
+        tokens_warm(h->tokens, realm);
+}
+
+static int start(struct host *h, struct err *e)
+{
+    static const struct signals_events none;
+    struct signals_events events = none;
+    events.arg = h;
+    events.stop = on_stop;
+    events.reload = on_reload;
+    events.report = on_report;
+    events.pause = on_pause;
+    if (fetch_global_init(e) != 0)
+        return -1;
+    h->loop = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
+    if (!h->loop)
+        return err_set(e, EXIT_FAILED, "no event loop: too many open files?");
+    signals_start(&h->signals, h->loop, &events);
+    if (make_clients(h, e) != 0 || make_tokens(h, e) != 0 || make_pool(h, e) != 0)
+        return -1;
+    if (wait_for_pool(h, e) != 0 || look_up_queue(h, e) != 0)
+        return -1;
+    return h->stopping ? 0 : make_flow(h, e);
+}
+
+static void work(struct host *h)
+{
+    warm_token(h);
+    flow_start(h->flow);
+    while (!h->ended)
+        turn(h);
+}
+
+/* False: a worker is stuck in C code and still uses what we would free. */
+static bool stop(struct host *h)
+{
+    if (!pool_free(h->pool))
+        return false;
+    tokens_free(h->tokens);
+    flow_free(h->flow);
+    dedupe_free(h->dedupe);
+    sqs_free(h->sqs);
+    creds_free(h->creds);
+    fetch_free(h->fetch);
+    if (h->loop) {
+        signals_stop(&h->signals);
+        ev_loop_destroy(h->loop);
+    }
+    free(h->handler);
+    return true;
+}
+
+int host_run(const struct host_options *options)
+{
+    struct host h = {.options = options, .conf = options->conf};
+    struct err e = {0};
+    if (start(&h, &e) != 0) {
+        log_error("%s", e.text);
+        h.exit_code = e.code ? e.code : EXIT_CONFIG;
+    } else if (h.flow) {
+        work(&h);
+    }
+    if (!stop(&h)) {
+        log_warn("a worker did not end: its handler is stuck in C code");
+        _exit(h.exit_code ? h.exit_code : EXIT_STUCK);
+    }
+    return h.exit_code;
+}

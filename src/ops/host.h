@@ -1,0 +1,20 @@
+/* The whole program at work: puts queue, flow, pool and tokens together on the core thread's
+ * loop and runs until the flow has ended. Main thread only, once per process. */
+#ifndef OPS_HOST_H
+#define OPS_HOST_H
+
+#include "conf/conf.h"
+
+#include <stdbool.h>
+
+struct host_options {
+    const struct conf *conf;
+    const char *handler_path;
+    bool until_empty;
+    double patience_s;
+};
+
+/* Returns the exit code (base/exit.h); everything that went wrong has been logged. */
+int host_run(const struct host_options *options);
+
+#endif

@@ -1,0 +1,86 @@
+/* What the files of this room share: the inside of `struct vm`, and how its Lua state is
+ * opened. Not for other rooms: they have vm.h. */
+#ifndef VM_STATE_H
+#define VM_STATE_H
+
+#include "vm/budget.h"
+#include "vm/mem.h"
+#include "vm/raise.h"
+#include "vm/vm.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ev_loop;
+struct lua_State;
+struct task;
+struct entry;
+struct realm;
+
+
+enum vm_phase { PHASE_NEW, PHASE_LOADING, PHASE_LOADED };
+
+struct vm {
+    struct vm_options options;
+    struct vm_ports ports;
+    struct lua_State *L;
+    struct mem mem;
+    struct budget budget;
+    enum vm_phase phase;
+
+    struct task *tasks; /* `slots` for messages, and one more for loading and init */
+    int task_count;
+    struct task *current; /* the one whose Lua code runs; NULL: none */
+    struct entry *entry;  /* the innermost coroutine that runs, and those that resumed it */
+    struct list ready;    /* tasks to resume, by task->node */
+    struct list queued;   /* jobs that wait for a free task, by job->node */
+    struct list released; /* jobs cancelled before they had a task, by job->node */
+    int open;             /* jobs in tasks, `queued` and `released` */
+
+    int handle_ref; /* in the registry; LUA_NOREF: none */
+    int init_ref;
+    int loaded_ref; /* require's table of modules */
+    enum vm_init init_state;
+    struct err load_error; /* of the load phase, then of init */
+
+    struct realm *realms; /* bind_token.c: tokens, and who waits for them */
+    char keycloak_origin[256]; /* "scheme://host:port", always allowed; or "" */
+};
+
+/* The vm of any coroutine of its state. */
+struct vm *vm_of(struct lua_State *L);
+
+/* Opens the closed-down state with the standard library, and the host's own modules as
+ * `require` finds them. -1: no memory, or options that cannot be. */
+int state_open(struct vm *vm, struct err *e);
+
+/* stdlib.c: replaces what the contract closes or bounds. The libraries are open. */
+MAY_RAISE void stdlib_close_down(struct lua_State *L);
+/* colib.c: the coroutine library, whose coroutines may wait in bindings and can be killed. */
+MAY_RAISE int colib_open(struct lua_State *L);
+/* require.c */
+MAY_RAISE void require_open(struct lua_State *L, struct vm *vm);
+/* Reads the handler's own text, or takes it from the options; then compiles it: a function is
+ * pushed, or an error raised. */
+MAY_RAISE void require_compile_handler(struct lua_State *L, struct vm *vm);
+
+/* The file's base name, which stands for it in messages. */
+const char *state_base_name(const char *path);
+
+/* msg.c: pushes `msg` for the running task's job. */
+MAY_RAISE void msg_push(struct lua_State *L, struct task *t);
+/* The job's W3C traceparent, or "" if it has none. */
+void msg_trace(const struct job *job, char out[56]);
+
+/* The host's modules in C; each pushes its table. */
+MAY_RAISE int bind_host_open(struct lua_State *L);
+MAY_RAISE int bind_http_open(struct lua_State *L);
+MAY_RAISE int bind_log_open(struct lua_State *L);
+MAY_RAISE int bind_token_open(struct lua_State *L);
+void bind_token_free(struct vm *vm);
+MAY_RAISE int bind_log_print(struct lua_State *L);
+
+/* What host.retry and host.reject return. */
+extern const char outcome_type_name[]; /* their metatable in the registry */
+
+#endif

@@ -1,0 +1,42 @@
+/* What became of a task: from what the handler returned or raised to the outcome of the
+ * message (contract section 4, Outcomes). */
+#ifndef VM_VERDICT_H
+#define VM_VERDICT_H
+
+#include "job.h"
+#include "vm/raise.h"
+
+struct lua_State;
+
+struct verdict {
+    enum outcome outcome;
+    bool target_failed;
+    int64_t after_ms; /* -1: the backoff decides */
+    char kind[24];
+    char at[96];
+    char target[128];
+    char *reason;
+    char *detail;
+};
+
+void verdict_clear(struct verdict *v);
+
+/* The handler returned the `count` values at the top; `built` outcomes were made. */
+MAY_RAISE void verdict_of_results(struct lua_State *L, int count, int built, struct verdict *v);
+/* The handler raised the value at the top. `at` and `detail` were filled in before. */
+MAY_RAISE void verdict_of_error(struct lua_State *L, struct verdict *v);
+/* Without Lua: something of the host's. */
+void verdict_set(struct verdict *v, enum outcome outcome, const char *kind, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* At the place of an error, before the stack unwinds: `at` and `detail`. Allocates nothing in
+ * Lua and does not raise. */
+void verdict_note_place(struct lua_State *L, struct verdict *v);
+
+/* The stack of L without the host's own frames, as text; free() it. NULL: no memory. */
+char *verdict_traceback(struct lua_State *L, char *at, size_t at_size);
+
+/* Moves it into the job. */
+void verdict_give(struct verdict *v, struct job *job);
+
+#endif

@@ -1,0 +1,78 @@
+"""Session-wide servers. They boot side by side when the first test asks for one of them."""
+import pytest
+
+import sqs
+from sandbox import Sandbox
+from servers import Servers
+from stage import Stage
+from unreachable import NobodyHome
+
+
+@pytest.fixture(scope="session")
+def log_dir(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("logs"))
+
+
+@pytest.fixture(scope="session")
+def servers(log_dir):
+    running = Servers(log_dir)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def elasticmq(servers):
+    return servers.queue()
+
+
+@pytest.fixture(scope="session")
+def keycloak(servers):
+    return servers.keycloak()
+
+
+@pytest.fixture(scope="session")
+def elasticmq_sqs(elasticmq):
+    return sqs.client(elasticmq.url)
+
+
+@pytest.fixture(scope="session")
+def sandbox(log_dir):
+    running = Sandbox(log_dir)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def sandbox_sqs(sandbox):
+    return sqs.client(sandbox.queue_url)
+
+
+@pytest.fixture
+def stage(tmp_path, elasticmq, elasticmq_sqs, keycloak):
+    """Queue, Keycloak and proxy."""
+    scene = Stage(tmp_path, elasticmq, elasticmq_sqs, keycloak)
+    yield scene
+    scene.close()
+
+
+@pytest.fixture
+def queue_stage(tmp_path, elasticmq, elasticmq_sqs):
+    """Queue and proxy only."""
+    scene = Stage(tmp_path, elasticmq, elasticmq_sqs)
+    yield scene
+    scene.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unreachable(request, tmp_path_factory):
+    """A host whose queue nobody serves gives up after a minute, so it starts before all else."""
+    if not any(item.name == "test_an_unreachable_queue" for item in request.session.items):
+        yield None
+        return
+    with NobodyHome(tmp_path_factory.mktemp("unreachable")) as scene:
+        yield scene
+
+
+def pytest_collection_modifyitems(items):
+    """The one that waits a minute for a process started at the beginning goes last."""
+    items.sort(key=lambda item: item.name == "test_an_unreachable_queue")

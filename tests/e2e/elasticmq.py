@@ -1,0 +1,42 @@
+"""A real ElasticMQ from the cache folder: an SQS server that is none of ours."""
+import os
+
+import procs
+
+VERSION = "1.7.1"
+
+CONFIG = """
+include classpath("application.conf")
+node-address {{ protocol = http, host = "127.0.0.1", port = {port}, context-path = "" }}
+rest-sqs {{ enabled = true, bind-hostname = "127.0.0.1", bind-port = {port}, sqs-limits = strict }}
+rest-stats.enabled = false
+messages-storage.enabled = false
+"""
+
+
+class ElasticMQ:
+    def __init__(self, cache, log_dir):
+        self.port = procs.free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.cache, self.log_dir = cache, log_dir
+        self.process = None
+
+    def start(self):
+        config = os.path.join(self.log_dir, f"elasticmq-{self.port}.conf")
+        with open(config, "w") as f:
+            f.write(CONFIG.format(port=self.port))
+        jars = os.path.join(self.cache, "elasticmq-" + VERSION, "*")
+        self.process = procs.Process(
+            "ElasticMQ",
+            ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dconfig.file=" + config, "-cp", jars,
+             "org.elasticmq.server.Main"],
+            os.path.join(self.log_dir, "elasticmq.log"))
+        return self
+
+    def wait(self):
+        self.process.wait_ready(lambda: procs.listening(self.port))
+        return self
+
+    def stop(self):
+        if self.process:
+            self.process.stop()

@@ -1,0 +1,113 @@
+"""Processes that die or are stopped while requests are on the wire: nothing lost, nothing twice.
+
+The moments are drawn from a seed that is printed; LUAHOST_TEST_SEED repeats a run's moments.
+"""
+import collections
+import json
+import os
+import random
+import time
+
+import pytest
+
+import hostproc
+from stage import Stage, new_stem, registration
+from wire import created_name
+
+VISIBILITY = 5
+
+
+@pytest.fixture
+def moments():
+    seed = int(os.environ.get("LUAHOST_TEST_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"seed {seed}: repeat with LUAHOST_TEST_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def scene(tmp_path, elasticmq, elasticmq_sqs, keycloak):
+    """Leases are short, so that what a killed host held soon comes back. Creating takes a while,
+    half of it before and half after Keycloak has done it, so that it is caught in either state."""
+    stage = Stage(tmp_path, elasticmq, elasticmq_sqs, keycloak, visibility=VISIBILITY)
+    stage.wire.tell("delay", method="POST", path="/users$", before=0.04, after=0.04)
+    yield stage
+    stage.close()
+
+
+def start_and_catch(scene, moments, longest):
+    """A host that has just been caught at a random moment with creates on the wire."""
+    host = scene.host(hostproc.EXAMPLE)
+    host.wait_for("a create on the wire", scene.wire.creates_on_the_wire, 30)
+    time.sleep(moments.uniform(0, longest))
+    return host
+
+
+def run_until_empty(scene):
+    """The last host does what is left; what the others held comes back when its lease ends."""
+    with scene.host(hostproc.EXAMPLE) as host:
+        host.wait_for("an empty queue", scene.queue.is_empty, 120)
+        host.term()
+        assert host.wait_exit() == 0, host.text[-4000:]
+
+
+def check_that_all_are_registered(scene, stem, total):
+    names = {f"{stem}-{n}" for n in range(total)}
+    there = [n for n in scene.realm.user_names(stem) if n.startswith(stem)]
+    assert len(there) == total
+    assert set(there) == names
+    assert names <= set(scene.realm.member_names("/customers"))
+    assert names <= set(scene.realm.role_holder_names("customer"))
+    made = collections.Counter(created_name(e) for e in scene.wire.creates() if e["status"] == 201)
+    assert set(made) == names
+    assert set(made.values()) == {1}
+    assert scene.queue.is_empty()
+
+
+def test_fifty_kills(scene, moments):
+    stem, total, kills = new_stem(), 3000, 50
+    scene.queue.send_many(json.dumps(registration(stem, n)) for n in range(total))
+    caught = 0
+    for _ in range(kills):
+        with start_and_catch(scene, moments, 0.4) as host:
+            caught += scene.wire.creates_on_the_wire() > 0
+            host.kill()
+    run_until_empty(scene)
+
+    check_that_all_are_registered(scene, stem, total)
+    interrupted = [e for e in scene.wire.creates() if e["gone"]]
+    print(f"{caught} of {kills} kills met creates on the wire, {len(interrupted)} creates cut")
+    assert caught >= kills / 2
+    assert len(interrupted) >= kills / 2
+    # A create is tried again only by whoever received the message again.
+    received = collections.Counter(
+        json.loads(m["Body"])["user"]["username"] for _, m in scene.wire.receives())
+    tries = collections.Counter(created_name(e) for e in scene.wire.creates())
+    assert not {name: n for name, n in tries.items() if n > received[name]}
+
+
+def test_twenty_stops(scene, moments):
+    stem, total, stops = new_stem(), 1200, 20
+    scene.queue.send_many(json.dumps(registration(stem, n)) for n in range(total))
+    for n in range(stops):
+        with start_and_catch(scene, moments, 0.3) as host:
+            host.term()
+            assert host.wait_exit(30) == 0, f"stop {n}:\n{host.text[-4000:]}"
+    run_until_empty(scene)
+
+    check_that_all_are_registered(scene, stem, total)
+    log = scene.wire.log()
+    creates = scene.wire.creates(log)
+    assert not [e for e in creates if e["gone"]]
+    sent = collections.defaultdict(list)
+    for e in creates:
+        sent[created_name(e)].append(e["t0"])
+    assert {len(times) for times in sent.values()} == {1}
+
+    handed_out = collections.defaultdict(list)
+    for entry, message in scene.wire.receives(log):
+        name = json.loads(message["Body"])["user"]["username"]
+        handed_out[name].append(entry["t1"])
+    again = {name: times for name, times in handed_out.items() if len(times) > 1}
+    print(f"{len(again)} messages were received more than once")
+    for name, times in again.items():
+        assert sent[name][0] > times[-1], f"{name} had been sent before it was received again"

@@ -1,0 +1,99 @@
+"""The main job: registrations sent by boto3 end in a real Keycloak, each exactly once."""
+import hashlib
+import json
+
+import hostproc
+from stage import new_stem, registration
+from wire import created_name
+
+ENSURE = """
+local kc = require "host.keycloak"
+local M = {}
+function M.handle(msg)
+  local u = msg.json.user
+  kc.users.ensure { username = u.username, email = u.email, firstName = "FIRST", enabled = true }
+end
+return M
+"""
+
+
+def sha256(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def test_a_thousand_registrations(stage):
+    stem, total = new_stem(), 1000
+    names = {f"{stem}-{n}" for n in range(total)}
+    stage.queue.send_many(json.dumps(registration(stem, n)) for n in range(total))
+    with stage.host(hostproc.EXAMPLE, "--until-empty") as host:
+        assert host.wait_exit(120) == 0, host.text[-4000:]
+        settled = host.settled()
+    assert stage.queue.is_empty()
+
+    log = stage.wire.log()
+    creates = stage.wire.creates(log)
+    assert len(creates) == total
+    assert {created_name(e) for e in creates} == names
+    assert {e["status"] for e in creates} == {201}
+    assert not [e for e in log if e["status"] == 409]
+    assert not [e for e in log if e["gone"]]
+    deletes = list(stage.wire.deletes(log))
+    assert len(deletes) == total
+    assert not [error for _, _, error in deletes if error]
+    received = stage.wire.times_received(log)
+    assert len(received) == total
+    assert set(received.values()) == {1}
+    assert len([e for e in log if e["path"].endswith("/token")]) == 1
+
+    assert {n for n in stage.realm.user_names(stem) if n.startswith(stem)} == names
+    assert names <= set(stage.realm.member_names("/customers"))
+    assert names <= set(stage.realm.role_holder_names("customer"))
+    one = stage.realm.get("/users", username=f"{stem}-7", exact="true").json[0]
+    assert (one["enabled"], one["firstName"], one["lastName"]) == (True, "Anna", "Bell")
+    assert one["email"] == f"{stem}-7@example.org"
+
+    assert len(settled) == total
+    assert {e["outcome"] for e in settled} == {"ack"}
+    assert {e["id"] for e in settled} == set(received)
+
+
+def test_an_edited_handler_changes_the_next_run(stage):
+    stem, binary = new_stem(), sha256(hostproc.BINARY)
+    for n, first_name in enumerate(("Before", "After")):
+        handler = stage.handler(ENSURE.replace("FIRST", first_name))
+        stage.queue.send(json.dumps(registration(stem, n)))
+        with stage.host(handler, "--until-empty") as host:
+            assert host.wait_exit(60) == 0, host.text
+        user = stage.realm.get("/users", username=f"{stem}-{n}", exact="true").json[0]
+        assert user["firstName"] == first_name
+    assert sha256(hostproc.BINARY) == binary
+
+
+def test_the_same_registration_twice_makes_one_user(stage):
+    """Two messages, two ids, one event: the second finds the user and is done."""
+    stem = new_stem()
+    event = json.dumps(registration(stem, 1))
+    stage.queue.send(event)
+    with stage.host(hostproc.EXAMPLE, "--until-empty") as host:
+        assert host.wait_exit(60) == 0, host.text
+    stage.queue.send(event)
+    with stage.host(hostproc.EXAMPLE, "--until-empty") as host:
+        assert host.wait_exit(60) == 0, host.text
+    assert stage.queue.is_empty()
+    assert stage.realm.user_names(stem) == [f"{stem}-1"]
+    assert [e["status"] for e in stage.wire.creates()].count(201) == 1
+
+
+def test_somebody_elses_account_is_left_alone(stage):
+    """The name is taken by another e-mail: a conflict, not a success, and nobody gets rights."""
+    stem = new_stem()
+    user_id = stage.realm.create(username=f"{stem}-1", email=f"other-{stem}@example.org", enabled=True)
+    stage.queue.send(json.dumps(registration(stem, 1)))
+    with stage.host(hostproc.EXAMPLE) as host:
+        host.wait_for("its outcome", host.settled)
+        assert host.settled()[0]["outcome"] == "reject"
+        host.term()
+        assert host.wait_exit() == 0
+    assert stage.realm.get(f"/users/{user_id}/groups").json == []
+    assert stage.queue.counts() == (0, 1, 0)

@@ -1,0 +1,245 @@
+/* Jobs through real worker threads and back, on real loops. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pool/pool.h"
+
+#include <ev.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { JOBS_MAX = 4000 };
+
+static struct {
+    struct ev_loop *loop;
+    struct pool *pool;
+    int home;
+    int outcomes[8];
+    int tokens_asked;
+    const char *token_text; /* NULL: refuse */
+} t;
+
+static void on_verdicts(void *arg, struct list *jobs)
+{
+    (void)arg;
+    struct list *node;
+    while ((node = list_pop(jobs))) {
+        struct job *job = list_entry(node, struct job, node);
+        t.home++;
+        t.outcomes[job->outcome]++;
+        job_free(job);
+    }
+}
+
+static void on_ask(void *arg, struct token_request *req)
+{
+    (void)arg;
+    t.tokens_asked++;
+    if (t.token_text)
+        req->token = token_new(t.token_text, 7, clock_boot_ms() + 60000);
+    else
+        err_set(&req->error, 0, "refused");
+    pool_token_answer(t.pool, req);
+}
+
+static void turn_until(bool (*done)(void))
+{
+    int64_t end = clock_boot_ms() + 20000;
+    while (!done() && clock_boot_ms() < end) {
+        ev_run(t.loop, EVRUN_ONCE | EVRUN_NOWAIT);
+        pool_turn(t.pool);
+    }
+    assert_true(done());
+}
+
+static struct err failure;
+
+static bool is_up(void)
+{
+    return pool_state(t.pool, &failure) != POOL_STARTING;
+}
+
+static void begin(int workers, int slots, const char *handler)
+{
+    memset(&t, 0, sizeof t);
+    struct err e = {0};
+    assert_int_equal(fetch_global_init(&e), 0);
+    t.loop = ev_loop_new(EVFLAG_AUTO);
+    struct pool_options o = {.workers = workers};
+    o.vm = (struct vm_options){.handler_path = "handler.lua",
+                               .source = handler,
+                               .source_len = strlen(handler),
+                               .generation = 1,
+                               .queue_name = "q",
+                               .handler_json = "{}",
+                               .limit_time_s = 10,
+                               .limit_cpu_s = 5,
+                               .limit_memory_bytes = 64 << 20,
+                               .slots = slots,
+                               .http_timeout_ms = 1000,
+                               .http_connect_timeout_ms = 1000,
+                               .http_max_body_bytes = 1 << 20,
+                               .keycloak_url = "http://127.0.0.1:1",
+                               .keycloak_realm = "demo"};
+    o.fetch = (struct fetch_options){
+        .connect_timeout_ms = 1000, .idle_connection_s = 20, .max_connections = 8};
+    struct pool_events events = {NULL, on_verdicts, on_ask};
+    t.pool = pool_new(t.loop, &o, &events, &e);
+    assert_non_null(t.pool);
+    turn_until(is_up);
+}
+
+static void end(void)
+{
+    assert_true(pool_free(t.pool));
+    ev_loop_destroy(t.loop);
+}
+
+static struct job *make_job(int n)
+{
+    char text[200];
+    snprintf(text, sizeof text,
+             "{\"MessageId\":\"m%d\",\"ReceiptHandle\":\"h%d\",\"Body\":\"{\\\"n\\\":%d}\"}", n, n,
+             n);
+    return job_new(json_tokener_parse(text));
+}
+
+static void give(int worker, int first, int count)
+{
+    struct list jobs;
+    list_init(&jobs);
+    for (int i = 0; i < count; i++) {
+        struct job *job = make_job(first + i);
+        job->worker = worker;
+        list_append(&jobs, &job->node);
+    }
+    struct workers seam = pool_seam(t.pool);
+    seam.ops->run(seam.self, worker, &jobs);
+}
+
+static int wanted;
+
+static bool all_home(void)
+{
+    return t.home >= wanted;
+}
+
+static void jobs_come_home_with_their_verdicts(void **state)
+{
+    (void)state;
+    begin(4, 8,
+          "local host = require 'host'\n"
+          "local M = {}\n"
+          "function M.handle(msg)\n"
+          "  local n = msg.json.n\n"
+          "  if n % 4 == 1 then return host.retry { after = 1 } end\n"
+          "  if n % 4 == 2 then return host.reject 'two' end\n"
+          "  if n % 4 == 3 then error 'three' end\n"
+          "end\n"
+          "return M\n");
+    assert_int_equal(pool_state(t.pool, &failure), POOL_READY);
+    for (int round = 0; round < 100; round++) {
+        for (int worker = 0; worker < 4; worker++)
+            give(worker, round * 32 + worker * 8, 8);
+        wanted = (round + 1) * 32;
+        turn_until(all_home);
+    }
+    assert_int_equal(t.outcomes[OUTCOME_ACK], 800);
+    assert_int_equal(t.outcomes[OUTCOME_RETRY], 1600);
+    assert_int_equal(t.outcomes[OUTCOME_REJECT], 800);
+    end();
+}
+
+static void fenced_job_comes_home_unrun(void **state)
+{
+    (void)state;
+    begin(1, 2,
+          "local host = require 'host'\n"
+          "return { handle = function() host.sleep(5) end }\n");
+    struct job *job = make_job(1);
+    struct list jobs;
+    list_init(&jobs);
+    list_append(&jobs, &job->node);
+    struct workers seam = pool_seam(t.pool);
+    seam.ops->run(seam.self, 0, &jobs);
+    atomic_store(&job->fence, true);
+    seam.ops->cancel(seam.self, job);
+    wanted = 1;
+    int64_t start_ms = clock_boot_ms();
+    turn_until(all_home);
+    assert_in_range(clock_boot_ms() - start_ms, 0, 3000);
+    assert_int_equal(t.outcomes[OUTCOME_RELEASE], 1);
+    end();
+}
+
+static void stopping_sends_everything_home(void **state)
+{
+    (void)state;
+    begin(2, 3,
+          "local host = require 'host'\n"
+          "return { handle = function() host.sleep(9) end }\n");
+    give(0, 1, 3);
+    give(1, 4, 3);
+    assert_true(pool_free(t.pool));
+    assert_int_equal(t.home, 6);
+    assert_int_equal(t.outcomes[OUTCOME_RELEASE], 6);
+    ev_loop_destroy(t.loop);
+}
+
+static void one_token_for_a_worker(void **state)
+{
+    (void)state;
+    begin(1, 4,
+          "local token = require 'host.token'\n"
+          "return { handle = function()\n"
+          "  local text, number = token.get 'demo'\n"
+          "  if text ~= 'secret-token' or number ~= 7 then error(text) end\n"
+          "end }\n");
+    t.token_text = "secret-token";
+    give(0, 1, 4);
+    wanted = 4;
+    turn_until(all_home);
+    assert_int_equal(t.outcomes[OUTCOME_ACK], 4);
+    assert_int_equal(t.tokens_asked, 1);
+    end();
+}
+
+static void bad_handler_fails_the_pool(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *handler, *words;
+    } cases[] = {
+        {"return {", "handler.lua:1"},
+        {"error 'while loading'", "while loading"},
+        {"return {}", "handle"},
+        {"return { handle = print, init = function() error 'in init' end }", "in init"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin(2, 2, cases[i].handler);
+        failure = (struct err){0};
+        assert_int_equal(pool_state(t.pool, &failure), POOL_FAILED);
+        if (!strstr(failure.text, cases[i].words))
+            fail_msg("\"%s\" does not name \"%s\"", failure.text, cases[i].words);
+        end();
+    }
+}
+
+int main(void)
+{
+    log_setup(LOG_JSON, LOG_ERROR);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_come_home_with_their_verdicts),
+        cmocka_unit_test(fenced_job_comes_home_unrun),
+        cmocka_unit_test(stopping_sends_everything_home),
+        cmocka_unit_test(one_token_for_a_worker),
+        cmocka_unit_test(bad_handler_fails_the_pool),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
