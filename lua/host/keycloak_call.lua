@@ -151,6 +151,16 @@ local function retry_after(answer)
     return seconds and tonumber(seconds) or nil
 end
 
+-- Is a 400 Keycloak's own verdict on the data? Without its JSON it is a proxy's word; "Could not
+-- create user" and the like are a trouble of its database, "Invalid json representation" names a
+-- field that it does not know, so the handler is wrong and not the event: those may pass later.
+local function is_verdict(body)
+    if body.field or body.errors then return true end
+    local text = body.errorMessage or body.error
+    return type(text) == "string" and text ~= "invalid_request" and not text:find("^Could not")
+        and not text:find("^Invalid json representation")
+end
+
 -- What the status means for the message. Fills in the error's fields and returns words of ours.
 local function judge(e, api, method, path, body)
     local status = e.status
@@ -173,20 +183,17 @@ local function judge(e, api, method, path, body)
         return ("there is no realm %s (keycloak.realm)"):format(api.realm)
     elseif status == 409 and tostring(body.errorMessage):find("^User exists") then
         e.kind, e.retryable = "conflict", false
-    elseif status == 400 and (body.field or body.errors or body.errorMessage or body.error)
-        and not tostring(body.errorMessage):find("^Could not")
-        and body.error ~= "invalid_request" then
-        -- Keycloak's own verdict on the data. Without its JSON it is a proxy's word, and "Could not
-        -- create user" and the like are a trouble of its database: both may pass later.
+    elseif status == 400 and is_verdict(body) then
         e.kind, e.retryable = "invalid", false
         e.field, e.errors = body.field, body.errors
     elseif status >= 300 and status < 400 then
         return "a redirection is not followed: does keycloak.url name the server itself?"
     elseif status >= 500 then
         e.outcome_unknown = method == "POST" or nil
-        -- On POST this is also how a group that vanished and a lost race look: this message's
-        -- trouble perhaps, so Keycloak is not held to be down because of it.
-        e.target_failed = not (method == "POST" and status == 500 and body.error == "unknown_error")
+        -- A group that vanished and a lost race look like this too: perhaps this message's own
+        -- trouble, so Keycloak is not held to be down because of it.
+        local odd = method == "POST" and path == "/users" and status == 500
+        e.target_failed = not (odd and body.error == "unknown_error")
     end
     return nil
 end

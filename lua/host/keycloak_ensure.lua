@@ -18,8 +18,9 @@
 -- whoever may create users, lets nobody change it afterwards, and dates everybody else's account
 -- itself; to be taken for ours, an account would have to be made in the very millisecond in which
 -- the message was sent. It reads well, too: the user came when the registration did.
--- An event that carries its own time in milliseconds can give it as rep.createdTimestamp; then a
--- copy of the event in another message (a redrive, a producer that sends twice) is known as well.
+-- An event that carries its own time can give it as rep.createdTimestamp; then a copy of the event
+-- in another message (a redrive, a producer that sends twice) is known as well. It has to be in
+-- milliseconds: a time that a stranger can hit is no mark.
 --
 -- Groups go with the POST: Keycloak creates the user and its memberships in one transaction, so
 -- only realm roles can be half done. A role that hangs on a group needs no second call at all.
@@ -53,6 +54,16 @@ local function text_or_nil(value)
     return tostring(value)
 end
 
+-- The creation time that the account will have, in ms: see the top of the file.
+local function stamp_of(given, sent_at_ms)
+    if given ~= nil then
+        return math.tointeger(tonumber(given))
+            or usage("createdTimestamp is a whole number of milliseconds")
+    end
+    if sent_at_ms and sent_at_ms > 0 then return sent_at_ms end
+    return math.floor(host.now() * 1000) -- no message, or a queue that does not tell
+end
+
 -- What is wanted, from what the handler gave.
 local function plan(rep, opts)
     if type(rep) ~= "table" then usage("a table with the user was expected") end
@@ -73,9 +84,8 @@ local function plan(rep, opts)
     end
     if w.body.enabled == nil then w.body.enabled = true end
     local sent_at_ms, attempt = token.message()
-    if not sent_at_ms or sent_at_ms <= 0 then sent_at_ms = math.floor(host.now() * 1000) end
-    w.body.createdTimestamp = w.body.createdTimestamp or sent_at_ms
-    w.stamp, w.attempt = w.body.createdTimestamp, attempt or 1
+    w.stamp, w.attempt = stamp_of(w.body.createdTimestamp, sent_at_ms), attempt or 1
+    w.body.createdTimestamp = w.stamp
     return w
 end
 

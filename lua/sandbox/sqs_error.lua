@@ -5,7 +5,7 @@ local json = require "host.json"
 local OLD = "AWS.SimpleQueueService."
 
 -- JSON code → the query protocol's spelling, where it is another; the status, where it is not 400.
--- Modelled errors carry SQS's own name space, the others their front end's and "Exception".
+-- Modelled errors carry SQS's own name space, the others their front end's.
 local MODELLED = {
     BatchEntryIdsNotDistinct = { query = OLD .. "BatchEntryIdsNotDistinct" },
     BatchRequestTooLong = { query = OLD .. "BatchRequestTooLong" },
@@ -27,9 +27,9 @@ local MODELLED = {
 }
 local FRONT_END = {
     IncompleteSignatureException = { query = "IncompleteSignature" },
-    InvalidParameterValue = { json = "InvalidParameterValueException" },
+    InvalidParameterValue = {},
     MissingAuthenticationTokenException = { query = "MissingAuthenticationToken", status = 403 },
-    MissingParameter = { json = "MissingParameterException" },
+    MissingParameter = {},
     SerializationException = {},
     UnknownOperationException = { query = "UnknownOperation" },
 }
@@ -53,12 +53,10 @@ end
 -- @param e what was raised
 -- @return status, headers, body
 function M.answer(e)
-    local known = MODELLED[e.code]
-    local shape = known or FRONT_END[e.code]
-    local type_name = known and "com.amazonaws.sqs#" .. e.code
-        or "com.amazon.coral.service#" .. (shape.json or e.code)
+    local shape = MODELLED[e.code] or FRONT_END[e.code]
+    local space = MODELLED[e.code] and "com.amazonaws.sqs#" or "com.amazon.coral.service#"
     local headers = { ["x-amzn-query-error"] = (shape.query or e.code) .. ";Sender" }
-    return shape.status or 400, headers, json.encode { __type = type_name, message = e.text }
+    return shape.status or 400, headers, json.encode { __type = space .. e.code, message = e.text }
 end
 
 return M

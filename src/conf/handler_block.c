@@ -3,15 +3,11 @@
 #include "base/exit.h"
 #include "base/utf8.h"
 
-#include <ctype.h>
-#include <json-c/json.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- Lua to JSON ---- */
 
 struct name {
     const char *text; /* Lua's own; it stays because its table holds it */
@@ -210,69 +206,4 @@ int conf_block_make(lua_State *L, struct buf *path, struct buf *out, struct err 
     if (!rc && (out->failed || path->failed))
         rc = err_set(e, EXIT_FAILED, "no memory for the handler block");
     return rc;
-}
-
-/* ---- the block as text ---- */
-
-bool conf_block_is_json(const char *text, size_t len)
-{
-    struct json_tokener *tokener = json_tokener_new_ex(CONF_BLOCK_DEPTH);
-    if (!tokener || len > INT32_MAX) {
-        json_tokener_free(tokener);
-        return false;
-    }
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-    struct json_object *o = json_tokener_parse_ex(tokener, text, (int)len + 1);
-    bool right = json_object_is_type(o, json_type_object);
-    json_object_put(o);
-    json_tokener_free(tokener);
-    return right;
-}
-
-static bool names_a_secret(const char *name, size_t len)
-{
-    static const char *const words[] = {"secret",     "password", "passwd", "token",
-                                        "credential", "api_key",  "apikey", "private"};
-    for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
-        size_t n = strlen(words[w]);
-        for (size_t i = 0; i + n <= len; i++)
-            if (strncasecmp(name + i, words[w], n) == 0)
-                return true;
-    }
-    return false;
-}
-
-/* Length of the JSON string that begins at `text`, its quotes included. */
-static size_t string_length(const char *text)
-{
-    size_t n = 1;
-    while (text[n] && text[n] != '"')
-        n += text[n] == '\\' && text[n + 1] ? 2 : 1;
-    return text[n] ? n + 1 : n;
-}
-
-void conf_block_show(const char *json, struct buf *out)
-{
-    int depth = 0, secret = 0; /* depth of the member that is secret; 0: none */
-    while (*json) {
-        if (*json != '"') {
-            depth += (*json == '{') - (*json == '}');
-            if (depth < secret)
-                secret = 0;
-            buf_char(out, isspace((unsigned char)*json) ? ' ' : *json);
-            json++;
-            continue;
-        }
-        size_t n = string_length(json);
-        const char *after = json + n + strspn(json + n, " \t\r\n");
-        if (*after == ':' && (!secret || depth <= secret)) {
-            secret = names_a_secret(json, n) ? depth : 0;
-            buf_add(out, json, n);
-        } else if (secret && *after != ':') {
-            buf_str(out, "\"********\"");
-        } else {
-            buf_add(out, json, n);
-        }
-        json += n;
-    }
 }

@@ -19,7 +19,8 @@ enum { CONF_BLOCK_DEPTH = 32 };
  * scratch and left as it was. May raise (no memory); owns nothing that a raise would leak. */
 int conf_block_make(struct lua_State *L, struct buf *path, struct buf *out, struct err *e);
 
-/* True for a JSON object with valid UTF-8, nothing after it. */
+/* True for a JSON object (RFC 8259) in UTF-8 with nothing after it, whose whole numbers fit 64
+ * bits. A NUL follows the text. */
 bool conf_block_is_json(const char *text, size_t len);
 
 /* Appends `json` (which must be JSON) with the strings masked whose member's name says that

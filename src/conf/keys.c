@@ -24,7 +24,6 @@ static const char *const formats[] = {"auto", "text", "json", NULL};
 static const char *const aws_regions[] = {"AWS_REGION", "AWS_DEFAULT_REGION", NULL};
 static const char *const aws_endpoints[] = {"AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL", NULL};
 
-/* clang-format off: a table is read across */
 const struct conf_key conf_keys[] = {
     {"queue.url", KEY_URL, AT(queue.url), .flag = "--queue-url", .arg = "URL",
      .help = "the queue to consume"},
@@ -127,7 +126,6 @@ const struct conf_key conf_keys[] = {
     {"handler", KEY_BLOCK, AT(handler_json), .def = "{}",
      .help = "the handler's own settings: host.config"},
 };
-/* clang-format on */
 const size_t conf_keys_count = sizeof conf_keys / sizeof conf_keys[0];
 
 const struct conf_key *conf_key_find(const char *path)

@@ -12,6 +12,7 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
     f->options = *options;
     f->seam = *seam;
     f->events = *events;
+    list_init(&f->calls);
     intake_init(f);
     target_init(f);
     lease_init(f);
@@ -45,6 +46,9 @@ void flow_free(struct flow *f)
         message_drop(f, m);
     }
     table_free(&f->in_hand);
+    struct list *node;
+    while ((node = list_first(&f->calls)))
+        batch_free(list_entry(node, struct batch_call, node));
     if (f->targets.by_name.buckets)
         target_free(f);
     if (f->empty.retries.buckets)

@@ -54,7 +54,8 @@ struct flow_counts {
 /* The options' strings and the seam's objects must outlive the flow. NULL: no memory. */
 struct flow *flow_new(const struct flow_options *options, const struct seam *seam,
                       const struct flow_events *events);
-/* Jobs that are still at a worker are not freed: their verdicts must not come any more. */
+/* The queue's calls must have been cancelled by then: it frees what they point at. Jobs that
+ * are still at a worker are not freed: their verdicts must not come any more. */
 void flow_free(struct flow *f);
 
 void flow_start(struct flow *f);

@@ -4,14 +4,7 @@
 
 #include "policy/retry.h"
 
-#include <stdlib.h>
-
 enum { EXTEND_AGAIN_MS = 1000 };
-
-struct extension {
-    struct queue_batch batch;
-    struct flow *flow;
-};
 
 static int64_t visibility_ms(const struct flow *f)
 {
@@ -118,7 +111,7 @@ static void entry_answered(struct flow *f, struct message *m, const struct queue
 
 static void extension_answered(struct queue_batch *b)
 {
-    struct extension *x = (struct extension *)b;
+    struct batch_call *x = (struct batch_call *)b;
     struct flow *f = x->flow;
     if (b->result.status != QUEUE_OK)
         log_with(LOG_WARN, "leases not extended, trying again", LF_TEXT("code", b->result.code),
@@ -131,7 +124,7 @@ static void extension_answered(struct queue_batch *b)
         else
             entry_answered(f, m, b, &b->entries[i]);
     }
-    free(x);
+    batch_free(x);
     drain_check(f);
 }
 
@@ -140,12 +133,6 @@ static bool may_extend(struct flow *f, const struct message *m, int64_t now)
 {
     int allowed_s = retry_clamp_s(f->options.visibility_s, now - m->received_ms);
     return allowed_s == f->options.visibility_s && !m->extending;
-}
-
-static void send_extension(struct flow *f, struct extension *x)
-{
-    if (f->seam.queue.ops->batch(f->seam.queue.self, &x->batch) != 0)
-        extension_answered(&x->batch);
 }
 
 /* The first message whose lease needs a look, now or, to fill a batch, soon. */
@@ -158,17 +145,10 @@ static struct message *take_due(struct flow *f, int64_t until_ms)
     return m;
 }
 
-static void add_entry(struct flow *f, struct extension *x, struct message *m)
-{
-    x->batch.entries[x->batch.count++] = (struct queue_entry){
-        .handle = m->handle, .visibility_s = f->options.visibility_s, .tag = m};
-    m->extending = true;
-}
-
 /* One batch of what is due, and of what soon will be, to fill it. False: nothing was due. */
 static bool extend_some(struct flow *f, int64_t now)
 {
-    struct extension *x = calloc(1, sizeof *x);
+    struct batch_call *x = batch_new(f, QUEUE_CHANGE, extension_answered);
     struct list looked_at; /* back into the order afterwards, due when the lease ends */
     struct message *m;
     int64_t until_ms = now;
@@ -180,7 +160,8 @@ static bool extend_some(struct flow *f, int64_t now)
         }
         list_append(&looked_at, &m->lease);
         if (x && may_extend(f, m, now)) {
-            add_entry(f, x, m);
+            batch_add(x, m, f->options.visibility_s);
+            m->extending = true;
             until_ms = now + visibility_ms(f) / 10;
         }
     }
@@ -189,15 +170,13 @@ static bool extend_some(struct flow *f, int64_t now)
         m = list_entry(node, struct message, lease);
         insert(f, m, x ? m->lease_until_ms : now + EXTEND_AGAIN_MS);
     }
-    if (!x || x->batch.count == 0) {
-        free(x);
-        return false;
+    if (x && x->batch.count > 0) {
+        batch_send(x);
+        return true;
     }
-    x->flow = f;
-    x->batch.op = QUEUE_CHANGE;
-    x->batch.done = extension_answered;
-    send_extension(f, x);
-    return true;
+    if (x)
+        batch_free(x);
+    return false;
 }
 
 static void on_due(struct timer *t)

@@ -3,17 +3,7 @@
  * handle for as long as the lease lasts (contract 5.6). */
 #include "flow/state.h"
 
-#include "policy/retry.h"
-
-#include <stdlib.h>
-#include <string.h>
-
 enum { AGAIN_BASE_MS = 100, AGAIN_CAP_MS = 5000 };
-
-struct settlement {
-    struct queue_batch batch;
-    struct flow *flow;
-};
 
 static const char *const kind_names[] = {"ack", "duplicate", "retry", "reject", "release"};
 
@@ -174,12 +164,11 @@ static void entry_answered(struct flow *f, struct message *m, const struct queue
 
 static void answered(struct queue_batch *b)
 {
-    struct settlement *s = (struct settlement *)b;
-    struct flow *f = s->flow;
-    f->settle.on_wire--;
+    struct batch_call *c = (struct batch_call *)b;
+    struct flow *f = c->flow;
     for (int i = 0; i < b->count; i++)
         entry_answered(f, b->entries[i].tag, b, &b->entries[i]);
-    free(s);
+    batch_free(c);
     intake_kick(f);
     drain_check(f);
 }
@@ -196,24 +185,18 @@ static void put_off(struct flow *f, enum queue_op op)
 static void flush_op(struct flow *f, enum queue_op op)
 {
     while (f->settle.pending_count[op] > 0) {
-        struct settlement *s = calloc(1, sizeof *s);
-        if (!s) {
+        struct batch_call *c = batch_new(f, op, answered);
+        if (!c) {
             put_off(f, op);
             return;
         }
-        s->flow = f;
-        s->batch.op = op;
-        s->batch.done = answered;
-        while (s->batch.count < QUEUE_BATCH_MAX && f->settle.pending_count[op] > 0) {
+        while (c->batch.count < QUEUE_BATCH_MAX && f->settle.pending_count[op] > 0) {
             struct message *m =
                 list_entry(list_pop(&f->settle.pending[op]), struct message, node);
             f->settle.pending_count[op]--;
-            s->batch.entries[s->batch.count++] = (struct queue_entry){
-                .handle = m->handle, .visibility_s = m->visibility_s, .tag = m};
+            batch_add(c, m, m->visibility_s);
         }
-        f->settle.on_wire++;
-        if (f->seam.queue.ops->batch(f->seam.queue.self, &s->batch) != 0)
-            answered(&s->batch);
+        batch_send(c);
     }
 }
 

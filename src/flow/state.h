@@ -65,6 +65,13 @@ struct message {
     int64_t settle_due_ms;
 };
 
+/* A batch call on the wire; freed by its `done`, or with the flow. */
+struct batch_call {
+    struct queue_batch batch;
+    struct flow *flow;
+    struct list node; /* in flow->calls */
+};
+
 struct poll {
     struct queue_receive receive;
     struct flow *flow;
@@ -90,6 +97,7 @@ struct flow {
     struct flow_events events;
     struct flow_counts counts;
     struct table in_hand;
+    struct list calls;
 
     struct { /* intake.c */
         struct polls policy;
@@ -134,7 +142,6 @@ struct flow {
         struct timer linger;
         struct timer again;
         int settling;           /* messages in state SETTLING */
-        int on_wire;            /* calls */
     } settle;
 
     struct { /* until_empty.c */
@@ -178,6 +185,12 @@ static inline void flow_stop(const struct flow *f, struct timer *t)
 struct message *message_new(struct flow *f, struct job *job, int64_t first_byte_ms);
 int message_new_receipt(struct message *m, const char *handle); /* -1: no memory */
 void message_drop(struct flow *f, struct message *m);
+
+/* batch.c. NULL: no memory. */
+struct batch_call *batch_new(struct flow *f, enum queue_op op, void (*done)(struct queue_batch *));
+void batch_add(struct batch_call *c, struct message *m, int visibility_s);
+void batch_send(struct batch_call *c);
+void batch_free(struct batch_call *c);
 
 /* intake.c: opens what polls it may. Safe to call at any time. */
 void intake_init(struct flow *f);

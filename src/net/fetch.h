@@ -40,11 +40,12 @@ void fetch_turn(struct fetch *f);
 
 enum fetch_result {
     FETCH_OK,            /* an answer came, whatever its status */
-    FETCH_NO_CONNECTION, /* name, connection, TLS handshake: nothing of the request was sent */
-    FETCH_TIMEOUT,
-    FETCH_CUT,     /* connection lost before the answer was whole */
-    FETCH_TOO_BIG, /* answer over max_body_bytes */
-    FETCH_FAILED,  /* anything else; see error */
+    FETCH_NO_CONNECTION, /* name, connection (its timeout too), TLS handshake: nothing of the
+                          * request was sent */
+    FETCH_TIMEOUT,       /* timeout_ms are over; see `sent` */
+    FETCH_CUT,           /* connection lost before the answer was whole */
+    FETCH_TOO_BIG,       /* answer over max_body_bytes */
+    FETCH_FAILED,        /* anything else; see error */
 };
 
 struct fetch_response {
@@ -64,7 +65,8 @@ typedef void fetch_done(void *arg, const struct fetch_response *r);
 struct fetch_request {
     const char *method;
     const char *url;            /* http or https */
-    const char *const *headers; /* "Name: value", NULL-terminated; copied. May be NULL */
+    const char *const *headers; /* "Name: value", NULL-terminated; copied. May be NULL. Not
+                                 * Content-Length, Transfer-Encoding, Expect: those are fetch's */
     const void *body;           /* must stay until `done` or cancel */
     size_t body_len;
     int timeout_ms;         /* whole request; more than 0 */
@@ -75,13 +77,15 @@ struct fetch_request {
     void *arg;
 };
 
-/* NULL with `e` filled: bad URL, no memory. `done` comes by fetch_turn otherwise. */
+/* NULL with `e` filled: bad URL, method or header, no memory. `done` comes by fetch_turn
+ * otherwise. */
 struct fetch_call *fetch_start(struct fetch *f, const struct fetch_request *request, struct err *e);
-/* `done` will not come; the call is gone. Not to be used on a call whose `done` has run. */
+/* `done` will not come; the call is gone. Inside the call's own `done` it does nothing; not to
+ * be used once that has returned. */
 void fetch_cancel(struct fetch_call *call);
 
 /* Copies the value of the first header of that name (case-insensitive) into `out`; false if
- * it is not there. */
+ * it is not there, or does not fit. */
 bool fetch_header(const struct fetch_response *r, const char *name, char *out, size_t size);
 
 /* Walks the headers of the last answer block: *at starts at 0. Names and values are not

@@ -58,12 +58,14 @@ bool fetch_header(const struct fetch_response *r, const char *name, char *out, s
 void fetch_explain(struct fetch_response *r, const struct fetch_story *s, char *out, size_t size)
 {
     char origin[300];
+    r->error = out;
+    out[0] = '\0';
+    if (r->result == FETCH_OK)
+        return;
     if (fetch_origin(s->url, origin, sizeof origin) != 0)
         snprintf(origin, sizeof origin, "the server");
-    r->error = out;
     switch (r->result) {
     case FETCH_OK:
-        out[0] = '\0';
         break;
     case FETCH_NO_CONNECTION:
         snprintf(out, size, "no connection to %s: %s", origin, s->detail);

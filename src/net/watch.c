@@ -19,8 +19,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
-    struct watch *w = timer->data;
-    w->due(w->owner);
+    struct watch_timer *t = timer->data;
+    t->due(t);
 }
 
 void watch_init(struct watch *w, struct ev_loop *loop, void *owner)
@@ -29,9 +29,6 @@ void watch_init(struct watch *w, struct ev_loop *loop, void *owner)
     w->owner = owner;
     list_init(&w->sockets);
     list_init(&w->spare);
-    ev_init(&w->timer, on_timer);
-    w->timer.data = w;
-    ev_set_priority(&w->timer, -1); /* or a timeout beats an answer that waits to be read */
 }
 
 static void free_sockets(struct watch *w, struct list *sockets)
@@ -46,20 +43,30 @@ static void free_sockets(struct watch *w, struct list *sockets)
 
 void watch_free(struct watch *w)
 {
-    ev_timer_stop(w->loop, &w->timer);
     free_sockets(w, &w->sockets);
     free_sockets(w, &w->spare);
 }
 
-void watch_timer(struct watch *w, long after_ms)
+void watch_timer_init(struct watch_timer *t, void (*due)(struct watch_timer *))
 {
-    ev_timer_stop(w->loop, &w->timer);
-    if (after_ms < 0)
-        return;
+    ev_init(&t->timer, on_timer);
+    t->timer.data = t;
+    t->due = due;
+    ev_set_priority(&t->timer, -1);
+}
+
+void watch_timer_start(struct watch *w, struct watch_timer *t, long after_ms)
+{
+    ev_timer_stop(w->loop, &t->timer);
     if (after_ms > 0)
-        ev_now_update(w->loop); /* libev counts from its cached time, the library from now */
-    ev_timer_set(&w->timer, (double)after_ms / 1000.0, 0.);
-    ev_timer_start(w->loop, &w->timer);
+        ev_now_update(w->loop); /* libev counts from its cached time, callers from now */
+    ev_timer_set(&t->timer, (double)after_ms / 1000.0, 0.);
+    ev_timer_start(w->loop, &t->timer);
+}
+
+void watch_timer_stop(struct watch *w, struct watch_timer *t)
+{
+    ev_timer_stop(w->loop, &t->timer);
 }
 
 struct watch_socket *watch_socket(struct watch *w, struct watch_socket *s, int fd, int events)

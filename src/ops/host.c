@@ -38,6 +38,7 @@ struct host {
     struct dedupe *dedupe;
     struct rng rng;
     struct flow *flow;
+    struct queue_lookup lookup;
     bool stopping; /* a signal before there was a flow */
     bool ended;
     int exit_code;
@@ -292,14 +293,13 @@ static int look_up_queue(struct host *h, struct err *e)
 {
     if (h->conf->queue.url)
         return 0;
-    struct queue_lookup l;
-    queue_lookup_start(&l, h->loop, h->sqs, h->conf->queue.name, START_PATIENCE_MS);
-    while (!l.ended && !h->stopping)
+    struct queue_lookup *l = &h->lookup;
+    queue_lookup_start(l, h->loop, h->sqs, h->conf->queue.name, START_PATIENCE_MS);
+    while (!l->ended && !h->stopping)
         turn(h);
-    queue_lookup_stop(&l);
-    if (l.ended && l.error.code != 0)
-        *e = l.error;
-    return l.error.code == 0 ? 0 : -1;
+    queue_lookup_stop(l);
+    *e = l->error;
+    return l->error.code == 0 ? 0 : -1;
 }
 
 static void warm_token(struct host *h)
@@ -312,13 +312,7 @@ static void warm_token(struct host *h)
 
 static int start(struct host *h, struct err *e)
 {
-    static const struct signals_events none;
-    struct signals_events events = none;
-    events.arg = h;
-    events.stop = on_stop;
-    events.reload = on_reload;
-    events.report = on_report;
-    events.pause = on_pause;
+    struct signals_events events = {h, on_stop, on_reload, on_report, on_pause};
     if (fetch_global_init(e) != 0)
         return -1;
     h->loop = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
@@ -346,9 +340,9 @@ static bool stop(struct host *h)
     if (!pool_free(h->pool))
         return false;
     tokens_free(h->tokens);
+    sqs_free(h->sqs);
     flow_free(h->flow);
     dedupe_free(h->dedupe);
-    sqs_free(h->sqs);
     creds_free(h->creds);
     fetch_free(h->fetch);
     if (h->loop) {

@@ -89,10 +89,10 @@ static void add_own_fields(lua_State *L, struct line *line)
 static int write_line(lua_State *L, enum log_level level)
 {
     task_check_alive(L);
-    if (!log_enabled(level))
-        return 0;
     if (!lua_isnoneornil(L, 2) && !lua_istable(L, 2))
         raise_misuse(L, "host.log: fields must be a table, not a %s", luaL_typename(L, 2));
+    if (!log_enabled(level))
+        return 0;
     size_t len;
     const char *text = luaL_tolstring(L, 1, &len);
     /* Nothing raises from here on. */

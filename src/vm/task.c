@@ -9,7 +9,7 @@
 
 enum {
     GRACE_US = 20000,           /* CPU for __close after the kill's error was raised */
-    LOAD_CPU_US = 5000000,      /* loading and init */
+    LOAD_CPU_US = 2000000,      /* loading and init */
     STRAY_YIELDS_MAX = 100,     /* of a killed task, before it is reset by force */
     EXTEND_MAX_S = 12 * 60 * 60 /* no lease lasts longer */
 };
@@ -18,7 +18,9 @@ enum {
 
 static int message_handler(lua_State *L)
 {
-    verdict_note_place(L, &vm_of(L)->current->verdict);
+    struct task *t = vm_of(L)->current;
+    if (t->kill != KILL_YIELD) /* its place was noted when it yielded */
+        verdict_note_place(L, &t->verdict);
     return 1;
 }
 
@@ -371,8 +373,12 @@ void task_run(struct task *t)
                 t->state = TASK_SUSPENDED;
                 return;
             }
-            t->hard = t->kill != KILL_NONE;
-            t->kill = t->kill != KILL_NONE ? t->kill : KILL_YIELD;
+            if (t->kill != KILL_NONE) {
+                t->hard = true;
+            } else {
+                t->kill = KILL_YIELD;
+                verdict_note_place(t->co, &t->verdict);
+            }
             if (++strays < STRAY_YIELDS_MAX)
                 continue;
             reset(t);

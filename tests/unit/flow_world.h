@@ -208,8 +208,6 @@ static inline void world_end(struct world *w)
     flow_free(w->flow);
     while ((node = list_pop(&w->running)))
         job_free(list_entry(node, struct job, node));
-    for (int i = 0; i < w->batch_count; i++)
-        free(w->batches[i]);
     dedupe_free(w->dedupe);
 }
 

@@ -156,7 +156,7 @@ static void *server_main(void *arg)
     return NULL;
 }
 
-static int server_start(void **state)
+__attribute__((unused)) static int server_start(void **state)
 {
     (void)state;
     struct err e = {0};
@@ -175,7 +175,7 @@ static int server_start(void **state)
     return pthread_create(&server.thread, NULL, server_main, NULL);
 }
 
-static int server_stop(void **state)
+__attribute__((unused)) static int server_stop(void **state)
 {
     (void)state;
     close(server.stop[1]);
@@ -256,7 +256,7 @@ static char *with_port(const char *source)
 }
 
 /* -1: it does not load; rig->err says why. */
-static int rig_open(struct rig *r, const char *source)
+__attribute__((unused)) static int rig_open(struct rig *r, const char *source)
 {
     char *text = with_port(source);
     r->options.source = text;
@@ -300,7 +300,7 @@ static void rig_until(struct rig *r, int count)
     assert_int_equal(r->count, count);
 }
 
-static void rig_for(struct rig *r, int ms)
+__attribute__((unused)) static void rig_for(struct rig *r, int ms)
 {
     int64_t end = clock_boot_ms() + ms;
     while (clock_boot_ms() < end)
@@ -326,7 +326,7 @@ static struct job *rig_send(struct rig *r, const char *body)
 }
 
 /* Sends one message and returns its job when the verdict is in. */
-static struct job *rig_one(struct rig *r, const char *body)
+__attribute__((unused)) static struct job *rig_one(struct rig *r, const char *body)
 {
     int before = r->count;
     rig_send(r, body);
@@ -334,7 +334,7 @@ static struct job *rig_one(struct rig *r, const char *body)
     return r->verdicts[before];
 }
 
-static void rig_must_open(struct rig *r, const char *source)
+__attribute__((unused)) static void rig_must_open(struct rig *r, const char *source)
 {
     if (rig_open(r, source) != 0)
         fail_msg("%s", r->err.text);

@@ -242,7 +242,7 @@ static void lease_client(void)
     snprintf(body, sizeof body, "{\"QueueUrl\":\"" URL "\",\"ReceiptHandle\":\"%s\","
              "\"VisibilityTimeout\":0}", first);
     error_of("ChangeMessageVisibility", body, code);
-    CHECK(strcmp(code, "InvalidParameterValueException") == 0);
+    CHECK(strcmp(code, "InvalidParameterValue") == 0);
     snprintf(body, sizeof body, "{\"QueueUrl\":\"" URL "\",\"ReceiptHandle\":\"%s\","
              "\"VisibilityTimeout\":0}", second);
     CHECK(status_of("ChangeMessageVisibility", body) == 200);
@@ -349,7 +349,7 @@ static void error_client(void)
         {"ListQueues", "{", "SerializationException"},
         {"ListQueues", "[]", "SerializationException"},
         {"ListQueues", "", "SerializationException"},
-        {"SendMessage", "{\"QueueUrl\":\"" URL "\"}", "MissingParameterException"},
+        {"SendMessage", "{\"QueueUrl\":\"" URL "\"}", "MissingParameter"},
         {"SendMessage", "{\"QueueUrl\":\"" URL "\",\"MessageBody\":1}", "SerializationException"},
         {"SendMessage", "{\"QueueUrl\":\"" URL "\",\"MessageBody\":\"\\u0001\"}",
          "InvalidMessageContents"},
@@ -357,8 +357,8 @@ static void error_client(void)
          "SerializationException"},
         {"SendMessageBatch", "{\"QueueUrl\":\"" URL "\"}", "EmptyBatchRequest"},
         {"ReceiveMessage", "{\"QueueUrl\":\"" URL "\",\"MaxNumberOfMessages\":11}",
-         "InvalidParameterValueException"},
-        {"CreateQueue", "{\"QueueName\":\"people.fifo\"}", "InvalidParameterValueException"},
+         "InvalidParameterValue"},
+        {"CreateQueue", "{\"QueueName\":\"people.fifo\"}", "InvalidParameterValue"},
         {"TagQueue", "{\"QueueUrl\":\"" URL "\"}", "UnsupportedOperation"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

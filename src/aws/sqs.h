@@ -1,0 +1,41 @@
+/* Amazon SQS over AWS JSON 1.0, on one loop's HTTP client. Core thread only.
+ *
+ * sqs_queue gives the calls that flow/ uses, through the seam; the others are for start-up and
+ * for `host send`. Answers come by callback from fetch_turn, never from inside the call that
+ * started them. Reference: sqs, sections 2-4 and 6. */
+#ifndef AWS_SQS_H
+#define AWS_SQS_H
+
+#include "aws/creds.h"
+#include "base/err.h"
+#include "net/fetch.h"
+#include "seam.h"
+
+struct json_object;
+struct sqs;
+
+struct sqs_options {
+    const char *endpoint;  /* scheme://host[:port]; NULL: AWS's own for the region */
+    const char *region;    /* NULL: read off the queue URL's host */
+    const char *queue_url; /* NULL: to be set by sqs_set_queue_url */
+};
+
+/* NULL with `e` (EXIT_CONFIG): no region can be told, or a URL is none. */
+struct sqs *sqs_new(const struct sqs_options *options, struct fetch *fetch, struct creds *creds,
+                    struct err *e);
+/* Open calls are cancelled: none of their callbacks will come. NULL is fine. */
+void sqs_free(struct sqs *s);
+
+int sqs_set_queue_url(struct sqs *s, const char *url, struct err *e);
+const char *sqs_queue_url(const struct sqs *s); /* NULL: not set yet */
+
+struct queue sqs_queue(struct sqs *s);
+
+/* Any operation: `body` is the request's JSON; the answer's JSON object is borrowed for the
+ * time of the callback, NULL unless result->status is QUEUE_OK. -1: not started. */
+typedef void sqs_answered(void *arg, const struct queue_result *result,
+                          struct json_object *answer);
+int sqs_ask(struct sqs *s, const char *operation, const char *body, int timeout_ms,
+            sqs_answered *answered, void *arg, struct err *e);
+
+#endif

@@ -1,0 +1,36 @@
+/* From argv to a command. */
+#include "cli/command.h"
+
+#include "base/exit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const struct command commands[] = {
+    {"run", "consume a queue with a handler, until stopped", true, cmd_run},
+    {"sandbox", "stand-in SQS and Keycloak servers, in memory", true, cmd_sandbox},
+    {"send", "put messages on a queue", true, cmd_send},
+    {"version", "this version, and those of its libraries", true, cmd_version},
+    {0},
+};
+
+/* A program started with a standard descriptor closed would get it for its first socket, and
+ * then write its log into that. */
+static int open_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    return fd < 0 ? -1 : close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    if (open_standard_descriptors()) {
+        perror("host: /dev/null");
+        return EXIT_FAILED;
+    }
+    return command_main(commands, argc, argv);
+}
