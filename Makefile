@@ -60,6 +60,15 @@ $(TESTS): $(BUILD)/unit/%: tests/unit/%.c $(SHARED) \
 
 build-unit: $(TESTS)
 
+# The simulator: shipped flow/ and policy/ under simulated everything. make sim [SEED=7]
+SIM_SRC := $(sort $(wildcard tests/sim/*.c))
+$(BUILD)/sim: $(SIM_SRC) tests/sim/world.h $(BUILD)/job.o $(call archive,base policy flow)
+	@echo "  CC  tests/sim"
+	$(Q)$(CC) $(cflags) -Itests/sim $(LDFLAGS) -Wl,--wrap=job_free -o $@ $(SIM_SRC) \
+	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(BUILD)/job.o $(libs)
+sim: $(BUILD)/sim
+	$< $(if $(SEED),--seed $(SEED),--seeds 5000)
+
 check: all
 	scripts/run-tests check $(BUILD)
 
@@ -81,5 +90,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all build-unit check test demo bench format install clean
+.PHONY: all build-unit sim check test demo bench format install clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

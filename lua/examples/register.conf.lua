@@ -17,6 +17,6 @@ return {
         client_id = "luahost",
     },
     -- Registrations in progress at once: workers × slots. Start small, Keycloak has to keep up.
-    workers = { min = 1, max = 4 },
+    workers = { max = 4 },
     slots = 4,
 }

@@ -3,6 +3,7 @@
 #include "base/exit.h"
 
 #include <openssl/crypto.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,10 +37,27 @@ void creds_free(struct creds *c)
     free(c);
 }
 
-static int check(const char *id, const char *secret, struct err *e)
+static bool clean(const char *text)
 {
-    if (id && secret)
-        return 0;
+    for (; text && *text; text++)
+        if (*text <= ' ' || *text > '~')
+            return false;
+    return true;
+}
+
+static int check(const char *id, const char *secret, const char *token, struct err *e)
+{
+    if (id && secret) {
+        const char *bad = !clean(id)       ? "AWS_ACCESS_KEY_ID"
+                          : !clean(secret) ? "AWS_SECRET_ACCESS_KEY"
+                          : !clean(token)  ? "AWS_SESSION_TOKEN"
+                                           : NULL;
+        return bad ? err_set(e, EXIT_CONFIG,
+                             "%s has a blank, a line break or another character in it that no "
+                             "AWS credential has: set it anew",
+                             bad)
+                   : 0;
+    }
     if (id)
         return err_set(e, EXIT_CONFIG,
                        "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not: set both");
@@ -59,7 +77,7 @@ struct creds *creds_new(struct err *e)
     const char *token = variable("AWS_SESSION_TOKEN");
     if (!token)
         token = variable("AWS_SECURITY_TOKEN");
-    if (check(id, secret, e) != 0)
+    if (check(id, secret, token, e) != 0)
         return NULL;
     struct creds *c = calloc(1, sizeof *c);
     if (!c || !(c->id = strdup(id)) || !(c->secret = strdup(secret)) ||

@@ -2,6 +2,7 @@
 
 #include "aws/sigv4.h"
 #include "aws/sqs_answer.h"
+#include "aws/sqs_endpoint.h"
 #include "base/clock.h"
 #include "base/exit.h"
 #include "base/log.h"
@@ -14,20 +15,26 @@
 enum {
     RECEIVE_SPARE_MS = 10000, /* over the long poll */
     BATCH_TIMEOUT_MS = 10000,
-    ANSWER_MAX_BYTES = 64 << 20,
-    HEADERS_MAX = 8,
+    ANSWER_MAX_BYTES = 64 << 20, /* ten messages of 1 MiB, every byte escaped */
+    LINES_MAX = 8,
+    LINES_BYTES = 2048, /* room for a request's own header lines, less the token */
+    KEPT_BODY_BYTES = 64 * 1024,
 };
 
 struct sqs {
     struct fetch *fetch;
     struct creds *creds;
-    char *url;       /* of the endpoint, with the path */
-    char host[300];  /* as it is signed and sent */
+    struct sqs_place place;
+    char host_line[300];
     char *queue_url;
-    struct buf queue_json; /* the queue URL as a JSON string */
+    struct buf queue_json; /* {"QueueUrl":"…": how most bodies begin */
     struct sigv4 signer;
     int64_t clock_offset_ms; /* what the endpoint's clock is ahead of ours */
+    int64_t time_s;          /* the second that `time` stands for */
+    char time[SIGV4_TIME_BYTES];
+    struct buf lines; /* scratch */
     struct list calls;
+    struct list spare;
 };
 
 enum call_kind { CALL_RECEIVE, CALL_BATCH, CALL_ASK };
@@ -41,10 +48,15 @@ struct call {
     bool corrected; /* sent again with the endpoint's time */
     struct buf body;
     struct fetch_call *fetch;
-    struct queue_receive *receive;
-    struct queue_batch *batch;
-    sqs_answered *answered;
-    void *arg;
+    union {
+        struct queue_receive *receive;
+        struct queue_batch *batch;
+        struct {
+            sqs_answered *answered;
+            void *arg;
+            char operation[48];
+        } ask;
+    };
 };
 
 /* ---- calls ---- */
@@ -52,111 +64,133 @@ struct call {
 static struct call *call_new(struct sqs *s, enum call_kind kind, const char *operation,
                              int timeout_ms)
 {
-    struct call *c = calloc(1, sizeof *c);
+    struct list *node = list_pop(&s->spare);
+    struct call *c = node ? list_entry(node, struct call, node) : calloc(1, sizeof *c);
     if (!c)
         return NULL;
+    if (!node)
+        buf_init(&c->body);
+    buf_clear(&c->body);
     c->sqs = s;
     c->kind = kind;
     c->operation = operation;
     c->timeout_ms = timeout_ms;
-    buf_init(&c->body);
+    c->corrected = false;
+    c->fetch = NULL;
+    list_init(&c->node);
     list_append(&s->calls, &c->node);
     return c;
 }
 
 static void call_free(struct call *c)
 {
+    if (c->body.cap > KEPT_BODY_BYTES)
+        buf_free(&c->body);
     list_remove(&c->node);
-    buf_free(&c->body);
-    free(c);
+    list_prepend(&c->sqs->spare, &c->node);
 }
 
-struct signing {
-    char time[SIGV4_TIME_BYTES];
-    char target[80];
-    struct buf authorization;
-};
+static const char *time_now(struct sqs *s)
+{
+    int64_t wall_ms = clock_wall_ms() + s->clock_offset_ms;
+    if (wall_ms / 1000 != s->time_s) {
+        s->time_s = wall_ms / 1000;
+        sigv4_time(wall_ms, s->time);
+    }
+    return s->time;
+}
 
-static int sign(struct call *c, const struct credentials *k, struct signing *g, struct err *e)
+/* Adds "Name: value" with its NUL and returns where the value stands. */
+static const char *add_line(struct buf *b, const char *name, const char *value, const char **line)
+{
+    *line = b->data + b->len;
+    buf_str(b, name);
+    buf_str(b, ": ");
+    const char *at = b->data + b->len;
+    buf_str(b, value);
+    buf_add(b, "", 1);
+    return at;
+}
+
+/* Fills `lines` with the request's own header lines, which live in s->lines. -1: no memory, or
+ * credentials that cannot be. Signed now, when it goes to the network: a signature ages. */
+static int sign(struct call *c, const char *lines[LINES_MAX])
 {
     struct sqs *s = c->sqs;
+    const struct credentials *k = creds_get(s->creds);
     struct sigv4_header headers[SIGV4_HEADERS_MAX];
-    int n = 0;
-    sigv4_time(clock_wall_ms() + s->clock_offset_ms, g->time);
-    snprintf(g->target, sizeof g->target, "AmazonSQS.%s", c->operation);
+    char target[80];
+    int n = 0, line = 3;
+    lines[0] = "Content-Type: application/x-amz-json-1.0";
+    lines[1] = "x-amzn-query-mode: true"; /* so that x-amzn-query-error comes back */
+    lines[2] = s->host_line;
+    buf_clear(&s->lines);
+    /* All of it at once: the pointers below must stay. */
+    if (!buf_reserve(&s->lines, LINES_BYTES + (k->token ? strlen(k->token) : 0)))
+        return -1;
+    snprintf(target, sizeof target, "AmazonSQS.%s", c->operation);
+    const char *time = add_line(&s->lines, "X-Amz-Date", time_now(s), &lines[line++]);
     headers[n++] = (struct sigv4_header){"content-type", "application/x-amz-json-1.0"};
-    headers[n++] = (struct sigv4_header){"host", s->host};
-    headers[n++] = (struct sigv4_header){"x-amz-date", g->time};
+    headers[n++] = (struct sigv4_header){"host", s->place.host};
+    headers[n++] = (struct sigv4_header){"x-amz-date", time};
     if (k->token)
-        headers[n++] = (struct sigv4_header){"x-amz-security-token", k->token};
-    headers[n++] = (struct sigv4_header){"x-amz-target", g->target};
+        headers[n++] = (struct sigv4_header){
+            "x-amz-security-token",
+            add_line(&s->lines, "X-Amz-Security-Token", k->token, &lines[line++])};
+    headers[n++] = (struct sigv4_header){
+        "x-amz-target", add_line(&s->lines, "X-Amz-Target", target, &lines[line++])};
     struct sigv4_request r = {.method = "POST",
                               .path = "/",
                               .headers = headers,
                               .header_count = n,
                               .body = c->body.data,
                               .body_len = c->body.len,
-                              .time = g->time};
-    buf_init(&g->authorization);
-    if (sigv4_sign(&s->signer, k->id, k->secret, &r, &g->authorization) == 0)
-        return 0;
-    return err_set(e, 0, "SQS %s: the request could not be signed (no memory, or a secret key of "
-                         "more than 128 characters)",
-                   c->operation);
+                              .time = time};
+    const char *start = s->lines.data;
+    lines[line++] = s->lines.data + s->lines.len;
+    buf_str(&s->lines, "Authorization: ");
+    if (strlen(k->id) > SIGV4_SECRET_MAX ||
+        sigv4_sign(&s->signer, k->id, k->secret, &r, &s->lines) != 0)
+        return -1;
+    lines[line] = NULL;
+    return s->lines.data == start ? 0 : -1;
 }
 
 static void answered(void *arg, const struct fetch_response *r);
 
-/* Signed when it is handed to the network: a signature ages. */
 static int send_call(struct call *c, struct err *e)
 {
     struct sqs *s = c->sqs;
-    const struct credentials *k = creds_get(s->creds);
-    struct signing g;
-    const char *headers[HEADERS_MAX] = {"Content-Type: application/x-amz-json-1.0",
-                                        "x-amzn-query-mode: true"};
-    struct buf lines[5];
-    int n = 2;
-    if (sign(c, k, &g, e) != 0) {
-        buf_free(&g.authorization);
-        return -1;
-    }
-    for (size_t i = 0; i < 5; i++)
-        buf_init(&lines[i]);
-    buf_printf(&lines[0], "Host: %s", s->host);
-    buf_printf(&lines[1], "X-Amz-Date: %s", g.time);
-    buf_printf(&lines[2], "X-Amz-Target: %s", g.target);
-    buf_printf(&lines[3], "Authorization: %s", g.authorization.data);
-    if (k->token)
-        buf_printf(&lines[4], "X-Amz-Security-Token: %s", k->token);
-    bool failed = false;
-    for (size_t i = 0; i < 5; i++) {
-        failed = failed || lines[i].failed;
-        if (lines[i].len > 0)
-            headers[n++] = lines[i].data;
-    }
+    const char *lines[LINES_MAX];
+    if (c->body.failed)
+        return err_set(e, 0, "SQS %s: no memory", c->operation);
+    if (sign(c, lines) != 0)
+        return err_set(e, 0,
+                       "SQS %s: the request could not be signed: no memory, or "
+                       "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY has more than %d characters",
+                       c->operation, SIGV4_SECRET_MAX);
+    /* What libcurl may repeat by itself: a repeated receive costs a lease at worst, deletes and
+     * extensions nothing (reference: libcurl-libev, section 4); a send would come twice. */
     struct fetch_request req = {.method = "POST",
-                                .url = s->url,
-                                .headers = headers,
+                                .url = s->place.url,
+                                .headers = lines,
                                 .body = c->body.data,
                                 .body_len = c->body.len,
                                 .timeout_ms = c->timeout_ms,
                                 .max_body_bytes = ANSWER_MAX_BYTES,
-                                .repeatable = true, /* reference: libcurl-libev, section 4 */
+                                .repeatable = strncmp(c->operation, "Send", 4) != 0,
                                 .done = answered,
                                 .arg = c};
-    c->fetch = failed ? NULL : fetch_start(s->fetch, &req, e);
-    if (failed)
-        err_set(e, 0, "SQS %s: no memory", c->operation);
-    for (size_t i = 0; i < 5; i++)
-        buf_free(&lines[i]);
-    buf_free(&g.authorization);
+    c->fetch = fetch_start(s->fetch, &req, e);
     return c->fetch ? 0 : -1;
 }
 
-static const char *where(const struct sqs *s)
+static struct sqs_context context_of(const struct call *c)
 {
-    return s->queue_url ? s->queue_url : s->url;
+    const struct sqs *s = c->sqs;
+    return (struct sqs_context){.operation = c->operation,
+                                .where = s->queue_url ? s->queue_url : s->place.url,
+                                .region = s->place.region};
 }
 
 /* Our clock is off: once more, with the endpoint's time. */
@@ -166,88 +200,111 @@ static bool sent_again(struct call *c, const struct fetch_response *r,
     struct sqs *s = c->sqs;
     int64_t offset_ms;
     struct err e;
-    if (c->corrected || r->result != FETCH_OK || r->status == 200 ||
-        !sqs_clock_skew(r, result->code, clock_wall_ms(), &offset_ms))
+    if (c->corrected || result->status == QUEUE_OK || r->result != FETCH_OK ||
+        !sqs_clock_skew(r, result->code, clock_wall_ms() + s->clock_offset_ms, &offset_ms))
         return false;
-    log_warn("our clock differs from that of %s by %+lld s: signing with theirs", s->host,
-             (long long)(offset_ms / 1000));
-    s->clock_offset_ms = offset_ms;
+    s->clock_offset_ms += offset_ms;
+    log_warn("this machine's clock differs from that of %s by %lld s: signing with theirs; set "
+             "the clock",
+             s->place.host, (long long)(s->clock_offset_ms / 1000));
     c->corrected = true;
     return send_call(c, &e) == 0;
 }
 
-static void deliver(struct call *c, const struct queue_result *result, struct json_object *answer,
-                    int64_t first_byte_ms)
+static void deliver_receive(struct queue_receive *r, const struct queue_result *result,
+                            struct json_object *answer, int64_t first_byte_ms)
 {
-    struct queue_receive *receive = c->receive;
-    struct queue_batch *batch = c->batch;
-    if (c->kind == CALL_ASK) {
-        c->answered(c->arg, result, answer);
-        call_free(c);
-    } else if (c->kind == CALL_RECEIVE) {
-        call_free(c);
-        receive->result = *result;
-        receive->call = NULL;
-        receive->first_byte_ms = first_byte_ms;
-        sqs_read_messages(answer, &receive->jobs);
-        receive->done(receive);
-    } else {
-        call_free(c);
-        batch->result = *result;
-        batch->call = NULL;
-        sqs_read_entries(answer, batch);
-        batch->done(batch);
+    r->result = *result;
+    r->call = NULL;
+    r->first_byte_ms = first_byte_ms;
+    sqs_read_messages(answer, &r->jobs);
+    r->done(r);
+}
+
+static void deliver_batch(struct queue_batch *b, const struct queue_result *result,
+                          struct json_object *answer)
+{
+    struct sqs_entry entries[QUEUE_BATCH_MAX];
+    b->result = *result;
+    b->call = NULL;
+    sqs_read_entries(answer, b->count, entries);
+    for (int i = 0; i < b->count; i++) {
+        struct queue_entry *e = &b->entries[i];
+        e->ok = entries[i].ok;
+        e->sender_fault = entries[i].sender_fault;
+        sqs_normalise_code(entries[i].code, e->code, sizeof e->code);
+        snprintf(e->text, sizeof e->text, "%s", entries[i].text);
     }
+    b->done(b);
 }
 
 static void answered(void *arg, const struct fetch_response *r)
 {
     struct call *c = arg;
     struct queue_result result;
+    struct sqs_context context = context_of(c);
     c->fetch = NULL;
-    struct json_object *answer = sqs_read_answer(r, c->operation, where(c->sqs), &result);
-    if (!sent_again(c, r, &result))
-        deliver(c, &result, answer, r->first_byte_ms);
+    struct json_object *answer = sqs_read_answer(r, &context, &result);
+    if (!sent_again(c, r, &result)) {
+        struct call was = *c;
+        call_free(c); /* before the callback, which may start the next one */
+        if (was.kind == CALL_RECEIVE)
+            deliver_receive(was.receive, &result, answer, r->first_byte_ms);
+        else if (was.kind == CALL_BATCH)
+            deliver_batch(was.batch, &result, answer);
+        else
+            was.ask.answered(was.ask.arg, &result, answer);
+    }
     json_object_put(answer);
 }
 
 /* ---- the seam ---- */
 
-static int start_failed(struct call *c, struct queue_result *result, const struct err *e)
+static int not_started(struct call *c, struct queue_result *result, const struct err *e)
 {
-    *result = (struct queue_result){.status = QUEUE_FAULT, .retry_after_ms = -1};
+    *result = (struct queue_result){.status = QUEUE_BUSY, .retry_after_ms = -1};
     snprintf(result->text, sizeof result->text, "%.500s", e->text);
     if (c)
         call_free(c);
     return -1;
 }
 
+static void add_number(struct buf *b, const char *name, int number)
+{
+    char text[64];
+    int len = snprintf(text, sizeof text, ",\"%s\":%d", name, number);
+    buf_add(b, text, (size_t)len);
+}
+
 static int seam_receive(void *self, struct queue_receive *r)
 {
+    /* AttributeNames is the older name of MessageSystemAttributeNames; old servers know only
+     * that one. */
+    static const char wanted[] = ",\"MessageAttributeNames\":[\"All\"],"
+                                 "\"MessageSystemAttributeNames\":[\"All\"],"
+                                 "\"AttributeNames\":[\"All\"]}";
     struct sqs *s = self;
     struct err e = {.text = "SQS ReceiveMessage: no memory"};
     struct call *c =
         call_new(s, CALL_RECEIVE, "ReceiveMessage", r->wait_s * 1000 + RECEIVE_SPARE_MS);
     if (!c)
-        return start_failed(NULL, &r->result, &e);
+        return not_started(NULL, &r->result, &e);
     c->receive = r;
-    /* AttributeNames is the older name of MessageSystemAttributeNames; old servers know only
-     * that one. */
-    buf_printf(&c->body,
-               "{\"QueueUrl\":%s,\"MaxNumberOfMessages\":%d,\"WaitTimeSeconds\":%d,"
-               "\"VisibilityTimeout\":%d,\"MessageAttributeNames\":[\"All\"],"
-               "\"MessageSystemAttributeNames\":[\"All\"],\"AttributeNames\":[\"All\"]}",
-               s->queue_json.data, r->max, r->wait_s, r->visibility_s);
-    if (c->body.failed || send_call(c, &e) != 0)
-        return start_failed(c, &r->result, &e);
+    buf_add(&c->body, s->queue_json.data, s->queue_json.len);
+    add_number(&c->body, "MaxNumberOfMessages", r->max);
+    add_number(&c->body, "WaitTimeSeconds", r->wait_s);
+    add_number(&c->body, "VisibilityTimeout", r->visibility_s);
+    buf_add(&c->body, wanted, sizeof wanted - 1);
+    if (send_call(c, &e) != 0)
+        return not_started(c, &r->result, &e);
     r->call = c;
     return 0;
 }
 
 static void seam_cancel(void *self, struct queue_receive *r)
 {
-    struct call *c = r->call;
     (void)self;
+    struct call *c = r->call;
     if (!c)
         return;
     fetch_cancel(c->fetch);
@@ -255,13 +312,19 @@ static void seam_cancel(void *self, struct queue_receive *r)
     call_free(c);
 }
 
+/* Ids are positions: a message may be held twice, and a repeated Id refuses the whole batch. */
 static void add_entries(struct buf *body, const struct queue_batch *b)
 {
     for (int i = 0; i < b->count; i++) {
-        buf_printf(body, "%s{\"Id\":\"%d\",\"ReceiptHandle\":", i > 0 ? "," : "", i);
-        buf_json(body, b->entries[i].handle, strlen(b->entries[i].handle));
+        const struct queue_entry *e = &b->entries[i];
+        char id[] = "{\"Id\":\"0\",\"ReceiptHandle\":";
+        id[7] = (char)('0' + i);
+        if (i > 0)
+            buf_char(body, ',');
+        buf_add(body, id, sizeof id - 1);
+        buf_json(body, e->handle, strlen(e->handle));
         if (b->op == QUEUE_CHANGE)
-            buf_printf(body, ",\"VisibilityTimeout\":%d", b->entries[i].visibility_s);
+            add_number(body, "VisibilityTimeout", e->visibility_s);
         buf_char(body, '}');
     }
 }
@@ -270,19 +333,19 @@ static int seam_batch(void *self, struct queue_batch *b)
 {
     struct sqs *s = self;
     struct err e = {.text = "SQS batch: no memory"};
-    struct call *c = call_new(
-        s, CALL_BATCH,
-        b->op == QUEUE_DELETE ? "DeleteMessageBatch" : "ChangeMessageVisibilityBatch",
-        BATCH_TIMEOUT_MS);
+    const char *operation =
+        b->op == QUEUE_DELETE ? "DeleteMessageBatch" : "ChangeMessageVisibilityBatch";
+    struct call *c = call_new(s, CALL_BATCH, operation, BATCH_TIMEOUT_MS);
     if (!c)
-        return start_failed(NULL, &b->result, &e);
+        return not_started(NULL, &b->result, &e);
     c->batch = b;
-    buf_printf(&c->body, "{\"QueueUrl\":%s,\"Entries\":[", s->queue_json.data);
+    buf_add(&c->body, s->queue_json.data, s->queue_json.len);
+    buf_str(&c->body, ",\"Entries\":[");
     add_entries(&c->body, b);
     buf_str(&c->body, "]}");
     b->sent_ms = clock_boot_ms();
-    if (c->body.failed || send_call(c, &e) != 0)
-        return start_failed(c, &b->result, &e);
+    if (send_call(c, &e) != 0)
+        return not_started(c, &b->result, &e);
     b->call = c;
     return 0;
 }
@@ -297,93 +360,29 @@ struct queue sqs_queue(struct sqs *s)
 int sqs_ask(struct sqs *s, const char *operation, const char *body, int timeout_ms,
             sqs_answered *on_answer, void *arg, struct err *e)
 {
-    struct call *c = call_new(s, CALL_ASK, operation, timeout_ms);
+    struct call *c = call_new(s, CALL_ASK, "", timeout_ms);
     if (!c)
         return err_set(e, 0, "SQS %s: no memory", operation);
-    c->answered = on_answer;
-    c->arg = arg;
+    c->ask.answered = on_answer;
+    c->ask.arg = arg;
+    snprintf(c->ask.operation, sizeof c->ask.operation, "%s", operation);
+    c->operation = c->ask.operation;
     buf_str(&c->body, body);
-    if (c->body.failed)
-        err_set(e, 0, "SQS %s: no memory", operation);
-    if (c->body.failed || send_call(c, e) != 0) {
-        call_free(c);
-        return -1;
-    }
-    return 0;
+    if (send_call(c, e) == 0)
+        return 0;
+    call_free(c);
+    return -1;
 }
 
 /* ---- making one ---- */
 
-/* "sqs.eu-west-1.amazonaws.com" or the older "eu-west-1.queue.amazonaws.com". */
-static bool region_of_host(const char *host, char *out, size_t size)
-{
-    const char *start = host, *end;
-    if (!strstr(host, ".amazonaws.") && !strstr(host, ".api.aws"))
-        return false;
-    if (strncmp(host, "sqs.", 4) == 0 || strncmp(host, "sqs-fips.", 9) == 0)
-        start = strchr(host, '.') + 1;
-    else if (!strstr(host, ".queue.amazonaws."))
-        return false;
-    end = strchr(start, '.');
-    if (!end || end == start || (size_t)(end - start) >= size)
-        return false;
-    snprintf(out, size, "%.*s", (int)(end - start), start);
-    return true;
-}
-
-/* "host:port" of an origin, without a port that is the scheme's own: what is signed is what
- * is sent. */
-static void host_of_origin(const char *origin, char *out, size_t size)
-{
-    bool https = strncmp(origin, "https:", 6) == 0;
-    snprintf(out, size, "%s", strstr(origin, "://") + 3);
-    char *port = strrchr(out, ':');
-    if (port && strcmp(port, https ? ":443" : ":80") == 0)
-        *port = '\0';
-}
-
-static void aws_origin(const char *region, char *out, size_t size)
-{
-    const char *suffix = strncmp(region, "cn-", 3) == 0     ? "amazonaws.com.cn"
-                         : strncmp(region, "eusc-", 5) == 0 ? "amazonaws.eu"
-                                                            : "amazonaws.com";
-    snprintf(out, size, "https://sqs.%s.%s:443", region, suffix);
-}
-
-static int choose_endpoint(struct sqs *s, const struct sqs_options *o, struct err *e)
-{
-    char origin[280], region[40] = "";
-    const char *from = o->endpoint ? o->endpoint : o->queue_url;
-    if (o->region)
-        snprintf(region, sizeof region, "%s", o->region);
-    if (from && fetch_origin(from, origin, sizeof origin) != 0)
-        return err_set(e, EXIT_CONFIG, "%s: \"%s\" is no http(s) URL",
-                       o->endpoint ? "queue.endpoint" : "queue.url", from);
-    if (!from && !*region)
-        return err_set(e, EXIT_CONFIG,
-                       "queue.name needs a region or an endpoint: set queue.region (AWS_REGION) "
-                       "or queue.endpoint, or give the whole queue.url");
-    if (!from)
-        aws_origin(region, origin, sizeof origin);
-    host_of_origin(origin, s->host, sizeof s->host);
-    if (!*region && !region_of_host(s->host, region, sizeof region))
-        snprintf(region, sizeof region, "us-east-1"); /* a local server: any will do */
-    sigv4_init(&s->signer, region, "sqs");
-    size_t size = strlen(origin) + 2;
-    s->url = malloc(size);
-    if (!s->url)
-        return err_set(e, EXIT_FAILED, "no memory");
-    snprintf(s->url, size, "%s/", origin);
-    return 0;
-}
-
 int sqs_set_queue_url(struct sqs *s, const char *url, struct err *e)
 {
-    char origin[280];
-    if (fetch_origin(url, origin, sizeof origin) != 0)
-        return err_set(e, EXIT_CONFIG, "queue.url: \"%s\" is no http(s) URL", url);
+    if (sqs_check_queue_url(url, e) != 0)
+        return -1;
     char *copy = strdup(url);
     buf_clear(&s->queue_json);
+    buf_str(&s->queue_json, "{\"QueueUrl\":");
     buf_json(&s->queue_json, url, strlen(url));
     if (!copy || s->queue_json.failed) {
         free(copy);
@@ -409,29 +408,40 @@ struct sqs *sqs_new(const struct sqs_options *options, struct fetch *fetch, stru
     }
     s->fetch = fetch;
     s->creds = creds;
+    s->time_s = -1;
     buf_init(&s->queue_json);
+    buf_init(&s->lines);
     list_init(&s->calls);
-    if (choose_endpoint(s, options, e) != 0 ||
-        (options->queue_url && sqs_set_queue_url(s, options->queue_url, e) != 0)) {
-        sqs_free(s);
-        return NULL;
-    }
-    return s;
+    list_init(&s->spare);
+    int rc = sqs_find_place(&s->place, options->endpoint, options->region, options->queue_url, e);
+    sigv4_init(&s->signer, s->place.region, "sqs");
+    snprintf(s->host_line, sizeof s->host_line, "Host: %s", s->place.host);
+    if (rc == 0 && options->queue_url)
+        rc = sqs_set_queue_url(s, options->queue_url, e);
+    if (rc == 0)
+        return s;
+    sqs_free(s);
+    return NULL;
 }
 
 void sqs_free(struct sqs *s)
 {
     if (!s)
         return;
-    list_for_each(node, &s->calls)
-    {
+    list_for_each (node, &s->calls) {
         struct call *c = list_entry(node, struct call, node);
         fetch_cancel(c->fetch);
         call_free(c);
     }
+    struct list *node;
+    while ((node = list_pop(&s->spare))) {
+        struct call *c = list_entry(node, struct call, node);
+        buf_free(&c->body);
+        free(c);
+    }
     sigv4_wipe(&s->signer);
     buf_free(&s->queue_json);
+    buf_free(&s->lines);
     free(s->queue_url);
-    free(s->url);
     free(s);
 }

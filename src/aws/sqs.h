@@ -2,7 +2,9 @@
  *
  * sqs_queue gives the calls that flow/ uses, through the seam; the others are for start-up and
  * for `host send`. Answers come by callback from fetch_turn, never from inside the call that
- * started them. Reference: sqs, sections 2-4 and 6. */
+ * started them. Requests go to the endpoint, whatever host the queue's URL names; it travels in
+ * the body. When the endpoint's clock differs from ours too much, the request is signed once
+ * more with its time, which is kept. Reference: sqs, sections 2-4 and 6. */
 #ifndef AWS_SQS_H
 #define AWS_SQS_H
 
@@ -15,8 +17,8 @@ struct json_object;
 struct sqs;
 
 struct sqs_options {
-    const char *endpoint;  /* scheme://host[:port]; NULL: AWS's own for the region */
-    const char *region;    /* NULL: read off the queue URL's host */
+    const char *endpoint;  /* scheme://host[:port]; NULL: the queue URL's, or AWS's own */
+    const char *region;    /* an AWS queue URL's own goes before it. NULL: read off the URL */
     const char *queue_url; /* NULL: to be set by sqs_set_queue_url */
 };
 
@@ -29,12 +31,14 @@ void sqs_free(struct sqs *s);
 int sqs_set_queue_url(struct sqs *s, const char *url, struct err *e);
 const char *sqs_queue_url(const struct sqs *s); /* NULL: not set yet */
 
+/* A client timeout of a receive is its wait and 10 s more, of a batch 10 s. A receive that is
+ * cancelled may leave messages hidden for one visibility timeout. */
 struct queue sqs_queue(struct sqs *s);
 
-/* Any operation: `body` is the request's JSON; the answer's JSON object is borrowed for the
- * time of the callback, NULL unless result->status is QUEUE_OK. -1: not started. */
-typedef void sqs_answered(void *arg, const struct queue_result *result,
-                          struct json_object *answer);
+/* Any operation: `body` is the request's JSON, copied; the answer's JSON object is borrowed for
+ * the time of the callback, NULL unless result->status is QUEUE_OK (and may be then). Sends
+ * (operations named Send…) reach the server once at most. -1 with `e`: not started. */
+typedef void sqs_answered(void *arg, const struct queue_result *result, struct json_object *answer);
 int sqs_ask(struct sqs *s, const char *operation, const char *body, int timeout_ms,
             sqs_answered *answered, void *arg, struct err *e);
 

@@ -1,35 +1,30 @@
-/* Reading SQS's answers: errors into classes, batches entry by entry, messages into jobs. Pure
- * but for allocations; inside aws/ only. Reference: sqs, section 4. */
+/* Reading SQS's answers: batches entry by entry, messages into jobs. Pure but for allocations
+ * and log lines; inside aws/ only. Reference: sqs, section 3. */
 #ifndef AWS_SQS_ANSWER_H
 #define AWS_SQS_ANSWER_H
 
-#include "net/fetch.h"
-#include "seam.h"
+#include "aws/sqs_error.h"
 
-struct json_object;
+/* Fills `result` from an answer. Returns the parsed body of a success (the caller puts it);
+ * NULL otherwise, and for an empty body. */
+struct json_object *sqs_read_answer(const struct fetch_response *r, const struct sqs_context *c,
+                                    struct queue_result *result);
 
-/* Fills `result` from an answer to `operation`; `where` names the queue or endpoint. Returns
- * the parsed body of a success (the caller puts it), NULL otherwise and for an empty body. */
-struct json_object *sqs_read_answer(const struct fetch_response *r, const char *operation,
-                                    const char *where, struct queue_result *result);
-
-/* Moves the messages of a ReceiveMessage answer into `jobs`. Each job owns its message object
- * alone: json-c's counts are not atomic, and the job goes to another thread. */
+/* Moves the messages of a ReceiveMessage answer (NULL: none) into `jobs`. Each job owns its
+ * message object alone when this returns: json-c's counts are not atomic, and the job goes to
+ * another thread. What is no message is left out, with a line in the log. */
 void sqs_read_messages(struct json_object *answer, struct list *jobs);
 
-/* Marks the batch's entries by the lists Successful and Failed; an entry in neither has failed
- * and is not the sender's fault. */
-void sqs_read_entries(struct json_object *answer, struct queue_batch *b);
+/* One entry of a batch's answer. */
+struct sqs_entry {
+    bool ok;
+    bool sender_fault;
+    const char *code; /* "" if ok; "Missing" if the answer does not name it */
+    const char *text;
+};
 
-/* The part of an error code that decides: "com.amazonaws.sqs#QueueDoesNotExist" and
- * "AWS.SimpleQueueService.NonExistentQueue;Sender" become QueueDoesNotExist and
- * NonExistentQueue. */
-void sqs_normalise_code(const char *raw, char *out, size_t size);
-
-enum queue_status sqs_classify(const char *code, int http_status);
-
-/* True for an answer that says our clock is off: `offset_ms` is what to add to it. */
-bool sqs_clock_skew(const struct fetch_response *r, const char *code, int64_t wall_ms,
-                    int64_t *offset_ms);
+/* Reads Successful and Failed for entries with the Ids "0" to "count-1"; an entry in neither
+ * list has failed and is not the sender's fault. The strings are the answer's or static. */
+void sqs_read_entries(struct json_object *answer, int count, struct sqs_entry *entries);
 
 #endif

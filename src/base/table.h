@@ -34,7 +34,9 @@ void table_remove(struct table *t, struct table_node *node);
 /* Any entry, or NULL: for emptying a table. */
 struct table_node *table_any(const struct table *t);
 
-/* The seeded hash itself, for bodies. */
+/* The seeded hash itself, for bodies. hash_seed fixes the seed, before the first use: tables are
+ * then walked in the same order in every process, which the simulator needs to replay. */
+void hash_seed(uint64_t fixed);
 uint64_t hash_bytes(const void *bytes, size_t len);
 
 #endif

@@ -78,9 +78,10 @@ static void print_json(const struct sandbox_options *o, const char *address)
 {
     struct buf b;
     buf_init(&b);
-    buf_printf(&b, "{\"queue_endpoint\":\"http://%s\",\"queue_url\":\"http://%s/" ACCOUNT "/%s\","
-                   "\"keycloak_url\":\"http://%s\",\"realm\":", address, address, o->queues[0],
-               address);
+    buf_printf(&b,
+               "{\"queue_endpoint\":\"http://%s\",\"queue_url\":\"http://%s/" ACCOUNT "/%s\","
+               "\"keycloak_url\":\"http://%s\",\"realm\":",
+               address, address, o->queues[0], address);
     buf_json(&b, o->realm, strlen(o->realm));
     buf_str(&b, ",\"client_id\":");
     buf_json(&b, o->client_id, strlen(o->client_id));
@@ -92,6 +93,7 @@ static void print_json(const struct sandbox_options *o, const char *address)
     buf_free(&b);
 }
 
+/* The queue's URL alone says where its endpoint is. */
 static void print_banner(const struct command_line *c, const struct sandbox_options *o,
                          const char *address)
 {
@@ -136,14 +138,20 @@ static int explain(const struct command_line *c, struct err *e)
     int code = e->code;
     snprintf(text, sizeof text, "%s", e->text);
     if (code == EADDRINUSE)
-        return err_set(e, EXIT_FAILED, "%s: another server, maybe another sandbox, is there. Stop "
+        return err_set(e, EXIT_FAILED,
+                       "%s: another server, maybe another sandbox, is there. Stop "
                        "it, or choose another port: --listen 127.0.0.1:0 takes a free one",
                        text);
     if (code == EACCES && !c->allow_remote)
-        return err_set(e, EXIT_USAGE, "%s. Whoever can reach the sandbox can use it, since it "
-                       "checks no signatures; if that is what you want, add --allow-remote", text);
-    return err_set(e, code == EINVAL ? EXIT_USAGE : code == EDOM ? EXIT_CONFIG : EXIT_FAILED, "%s",
-                   text);
+        return err_set(e, EXIT_USAGE,
+                       "%s. Whoever can reach the sandbox can use it, since it "
+                       "checks no signatures; if that is what you want, add --allow-remote",
+                       text);
+    return err_set(e,
+                   code == EINVAL ? EXIT_USAGE
+                   : code == EDOM ? EXIT_CONFIG
+                                  : EXIT_FAILED,
+                   "%s", text);
 }
 
 static int run(struct command_line *c, struct err *e)
@@ -201,15 +209,26 @@ int cmd_sandbox(int argc, char **argv)
     struct command_line c = {0};
     struct err e = {0};
     const struct cli_option options[] = {
-        {.name = "listen", .arg = "HOST:PORT", .value = &c.listen,
+        {.name = "listen",
+         .arg = "HOST:PORT",
+         .value = &c.listen,
          .help = "where [" DEFAULT_LISTEN "]; port 0: any free one"},
-        {.name = "queue", .arg = "NAME", .each = take_queue, .each_arg = &c,
+        {.name = "queue",
+         .arg = "NAME",
+         .each = take_queue,
+         .each_arg = &c,
          .help = "a queue to make, may be repeated [registrations]"},
-        {.name = "realm-file", .arg = "FILE", .each = take_realm, .each_arg = &c,
+        {.name = "realm-file",
+         .arg = "FILE",
+         .each = take_realm,
+         .each_arg = &c,
          .help = "a realm as Keycloak exports it, may be repeated"},
-        {.name = "client-secret-file", .arg = "FILE", .value = &c.secret_file,
+        {.name = "client-secret-file",
+         .arg = "FILE",
+         .value = &c.secret_file,
          .help = "the secret of the realm demo's client [random]"},
-        {.name = "allow-remote", .flag = &c.allow_remote,
+        {.name = "allow-remote",
+         .flag = &c.allow_remote,
          .help = "may listen where other machines reach it"},
         {.name = "json", .flag = &c.json, .help = "print addresses and secret as one JSON line"},
         {0},

@@ -83,7 +83,7 @@ static bool is_default(const struct conf *c, const struct conf_key *key)
     conf_set_default(&other, key, NULL);
     conf_format(c, key, &now);
     conf_format(&other, key, &def);
-    bool same = strcmp(now.data, def.data) == 0;
+    bool same = !now.failed && !def.failed && strcmp(now.data, def.data) == 0;
     if (conf_is_text(key))
         free(*(char **)conf_field(&other, key));
     buf_free(&now);
@@ -111,9 +111,9 @@ static int check_unbuilt(struct conf *c, struct err *e)
 
 int conf_check(struct conf *c, struct err *e)
 {
-    if (check_unbuilt(c, e) || choose_queue(c, e))
+    if (check_unbuilt(c, e) || choose_queue(c, e) || check_pairs(c, e))
         return -1;
-    return check_pairs(c, e);
+    return c->warnings.failed ? err_set(e, EXIT_FAILED, "no memory for the configuration") : 0;
 }
 
 int conf_require_queue(const struct conf *c, struct err *e)

@@ -93,7 +93,7 @@ static const char *find_assigned(const char *source, const char *from, const cha
                                  bool first)
 {
     const char *found = NULL;
-    for (const char *p = from; (p = memmem(p, strlen(p), word, len)); p += len) {
+    for (const char *p = from; len && (p = memmem(p, strlen(p), word, len)); p += len) {
         if (!is_assigned(source, p, len))
             continue;
         if (first)

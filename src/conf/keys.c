@@ -91,7 +91,7 @@ const struct conf_key conf_keys[] = {
     {"breaker.window", KEY_SECONDS, AT(breaker.window), .def = "10", RANGE(0.1, 3600),
      .marks = KEY_LATER, .help = "time within which they count"},
     {"breaker.probe", KEY_SECONDS, AT(breaker.probe), .def = "2", RANGE(0.1, 3600),
-     .marks = KEY_LATER, .help = "time between two probes"},
+     .help = "time between two probes"},
     {"breaker.couple", KEY_LIST, AT(breaker.couple), .marks = KEY_LATER,
      .help = "targets that hold intake even if handlers catch errors"},
     {"rate", KEY_NUMBER, AT(rate), RANGE(0.001, 1e6), .marks = KEY_LATER,

@@ -76,21 +76,22 @@ static int read_flags(struct conf *c, const struct conf_request *r, struct err *
 
 /* ---- the file ---- */
 
-/* NULL with `e` still empty: there is none, and nobody asked for one. */
-static char *find_file(const struct conf_request *r)
+/* c->file stays NULL when there is none, and nobody asked for one. */
+static int find_file(struct conf *c, const struct conf_request *r, struct err *e)
 {
-    char *path = NULL;
-    if (r->file)
-        return strdup(r->file);
     const char *slash = r->handler_path ? strrchr(r->handler_path, '/') : NULL;
     int folder = slash ? (int)(slash - r->handler_path) + 1 : 0;
-    if (asprintf(&path, "%.*s" CONF_FILE_NAME, folder, folder ? r->handler_path : "") < 0)
-        return NULL;
-    if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
-        free(path);
-        return NULL;
+    if (r->file)
+        c->file = strdup(r->file);
+    else if (asprintf(&c->file, "%.*s" CONF_FILE_NAME, folder, slash ? r->handler_path : "") < 0)
+        c->file = NULL;
+    if (!c->file)
+        return err_set(e, EXIT_FAILED, "no memory for the configuration");
+    if (!r->file && access(c->file, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        free(c->file);
+        c->file = NULL;
     }
-    return path;
+    return 0;
 }
 
 /* ---- all of it ---- */
@@ -119,10 +120,9 @@ int conf_load(struct conf *c, const struct conf_request *r, struct err *e)
     memset(c, 0, sizeof *c);
     buf_init(&c->warnings);
     c->origins = calloc(conf_keys_count, sizeof *c->origins);
-    c->file = find_file(r);
-    if (!c->origins || (r->file && !c->file))
+    if (!c->origins)
         return err_set(e, EXIT_FAILED, "no memory for the configuration");
-    if (set_defaults(c, e) || read_sources(c, r, e))
+    if (set_defaults(c, e) || find_file(c, r, e) || read_sources(c, r, e))
         return -1;
     return conf_check(c, e);
 }

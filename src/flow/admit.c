@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 /* Delivered again while in hand: its lease lapsed on SQS's side, or SQS delivered twice. Only
- * the newest receipt handle is sure to delete, so that is taken over; nothing runs twice. */
+ * the newest receipt handle is sure to delete, so that is taken over; nothing runs twice. Answers
+ * of two polls can overtake each other: the receive count tells which handle is the newer one. */
 static void admit_again(struct flow *f, struct message *m, struct job *job, int64_t first_byte_ms)
 {
     f->counts.duplicates++;
-    if (message_new_receipt(m, job->handle) == 0) {
+    bool newer = job->receive_count >= m->receive_count;
+    if (newer && message_new_receipt(m, job->handle) == 0) {
         m->receive_count = job->receive_count;
         m->lost = false;
         if (m->state != SETTLING)

@@ -34,21 +34,32 @@ static void stop_timers(struct flow *f)
         flow_stop(f, timers[i]);
 }
 
+/* No answers will come any more: what waited only for one is freed. */
+static void forget_calls(struct flow *f)
+{
+    struct list *node;
+    while ((node = list_first(&f->calls))) {
+        struct batch_call *c = list_entry(node, struct batch_call, node);
+        for (int i = 0; i < c->batch.count; i++) {
+            struct message *m = c->batch.entries[i].tag;
+            m->extending = false;
+            if (m->dropped)
+                message_drop(f, m);
+        }
+        batch_free(c);
+    }
+}
+
 void flow_free(struct flow *f)
 {
     if (!f)
         return;
     stop_timers(f);
+    forget_calls(f);
     struct table_node *n;
-    while (f->in_hand.buckets && (n = table_any(&f->in_hand))) {
-        struct message *m = table_entry(n, struct message, by_id);
-        m->extending = false; /* no answer will come any more */
-        message_drop(f, m);
-    }
+    while (f->in_hand.buckets && (n = table_any(&f->in_hand)))
+        message_drop(f, table_entry(n, struct message, by_id));
     table_free(&f->in_hand);
-    struct list *node;
-    while ((node = list_first(&f->calls)))
-        batch_free(list_entry(node, struct batch_call, node));
     if (f->targets.by_name.buckets)
         target_free(f);
     if (f->empty.retries.buckets)

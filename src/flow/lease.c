@@ -92,8 +92,11 @@ static void entry_answered(struct flow *f, struct message *m, const struct queue
         settle_extension_answered(f, m);
         return;
     }
-    if (newer)
+    if (newer) {
+        if (!m->lost)
+            insert(f, m, m->lease_until_ms - visibility_ms(f) / 2);
         return;
+    }
     if (b->result.status == QUEUE_OK && e->ok) {
         m->lost = false; /* the answer was late, but it holds */
         insert(f, m, m->lease_until_ms - visibility_ms(f) / 2);

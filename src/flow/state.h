@@ -215,7 +215,8 @@ void verdict_retry(struct flow *f, struct message *m);
 /* target.c */
 void target_init(struct flow *f);
 void target_free(struct flow *f);
-void target_failed(struct flow *f, struct message *m);    /* parks it */
+void target_failed(struct flow *f, struct message *m); /* its run was: the target is down */
+void target_park(struct flow *f, struct message *m);   /* until the target is back */
 void target_probe_ended(struct flow *f, struct message *m); /* not by the target's failure */
 void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *));
 int target_permits(const struct flow *f); /* messages that may be in hand on its account */

@@ -165,23 +165,28 @@ void target_failed(struct flow *f, struct message *m)
     struct job *job = m->job;
     if (m->probes && strcmp(m->probes->name, job->target) != 0)
         target_probe_ended(f, m); /* it got past that one, and failed at another */
+    if (m->probes)
+        end_probe(m);
     struct target *t = get(f, job->target);
+    if (t)
+        go_down(t, job->reason);
+}
+
+void target_park(struct flow *f, struct message *m)
+{
+    struct job *job = m->job;
+    struct target *t = find(f, job->target);
     int64_t now = flow_now(f);
     if (m->parked_ms == 0)
         m->parked_ms = now;
     if (!t || now - m->parked_ms >= f->options.hold_ms) {
-        if (m->probes)
-            end_probe(m);
         verdict_retry(f, m);
         return;
     }
-    if (m->probes)
-        end_probe(m);
     log_with(LOG_INFO, "parked", LF_TEXT("id", job->id), LF_TEXT("target", t->name),
              LF_TEXT("reason", job->reason), LF_TEXT("at", *job->at ? job->at : NULL),
              LF_INT("attempt", job->attempt));
     park(t, m);
-    go_down(t, job->reason);
 }
 
 void target_probe_ended(struct flow *f, struct message *m)

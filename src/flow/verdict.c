@@ -49,7 +49,9 @@ static void verdict(struct flow *f, struct message *m)
 {
     struct job *job = m->job;
     bool park = job->target_failed && job->outcome == OUTCOME_RETRY && !f->drain.draining;
-    if (m->probes && !park)
+    if (park)
+        target_failed(f, m);
+    else if (m->probes)
         target_probe_ended(f, m);
     if (job->outcome == OUTCOME_ACK && m->claimed)
         f->seam.store.ops->done(f->seam.store.self, job->id, m->body_hash);
@@ -71,7 +73,7 @@ static void verdict(struct flow *f, struct message *m)
     case OUTCOME_NONE:
     case OUTCOME_RETRY:
         if (park)
-            target_failed(f, m);
+            target_park(f, m);
         else
             verdict_retry(f, m);
     }

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "net/http_head.h"
 #include "net/listen.h"
 #include "net/uri.h"
 
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -246,7 +246,7 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
     buf_char(&r->target, '\0');
     buf_str(&r->target, target[path_len] ? target + path_len + 1 : "");
     if (!uri_decode(&r->path, target, path_len, false) && !r->path.failed)
-        buf_clear(&r->path); /* check_head refuses it */
+        buf_clear(&r->path); /* http_head_check refuses it */
     deadline_in(r, h->options.exchange_s);
     return r;
 }
@@ -274,55 +274,19 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status
     return queued;
 }
 
-static int count_headers(const struct httpd_request *r, const char *name)
-{
-    int count = 0;
-    for (int i = 0; i < r->header_count; i++)
-        count += strcasecmp(r->headers[i].name, name) == 0;
-    return count;
-}
-
-/* A page of a foreign site can make a browser send requests here under its own name, never
- * under an address or localhost. */
-static bool host_is_local(const char *host)
-{
-    size_t len = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
-    if (host[0] == '[')
-        return strspn(host + 1, "0123456789abcdefABCDEF:.") == len - 1;
-    if (strspn(host, "0123456789.") == len)
-        return true;
-    static const char local[] = "localhost";
-    size_t n = sizeof local - 1;
-    return len >= n && strncasecmp(host + len - n, local, n) == 0 &&
-           (len == n || host[len - n - 1] == '.');
-}
-
 /* Reads the head. What is wrong with it, or NULL. */
 static const char *check_head(struct httpd_request *r, unsigned *status)
 {
-    *status = MHD_HTTP_BAD_REQUEST;
+    const struct http_head_limits limits = {r->h->options.allow_remote,
+                                            r->h->options.max_body_bytes};
+    *status = MHD_HTTP_INTERNAL_SERVER_ERROR;
     if (r->target.failed || r->path.failed)
         return "out of memory\n";
-    if (r->path.data[0] != '/')
-        return "the path is no path: it starts with '/' and its escapes are %01 to %FF\n";
     MHD_get_connection_values(r->connection, MHD_HEADER_KIND, on_header, r);
-    if (r->header_count > HEADERS_MAX) {
-        *status = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    *status = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    if (r->header_count > HEADERS_MAX)
         return "too many headers\n";
-    }
-    int lengths = count_headers(r, "Content-Length");
-    if (count_headers(r, "Host") > 1 || lengths > 1 ||
-        (lengths && count_headers(r, "Transfer-Encoding")))
-        return "Host, or the body's length, is given twice\n";
-    const char *host = httpd_header(r, "Host"), *length = httpd_header(r, "Content-Length");
-    if (host && !r->h->options.allow_remote && !host_is_local(host)) {
-        *status = MHD_HTTP_FORBIDDEN;
-        return "this server answers to IP addresses and localhost only, not to that Host\n";
-    }
-    *status = MHD_HTTP_CONTENT_TOO_LARGE;
-    if (length && strtoull(length, NULL, 10) > r->h->options.max_body_bytes)
-        return "the body is too large\n";
-    return NULL;
+    return http_head_check(r->path.data, r->headers, r->header_count, &limits, status);
 }
 
 /* Chunked bodies say their length last: what is too much is read and dropped, since an answer
@@ -373,7 +337,8 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
     return *size > 0 ? take_body(r, data, size) : hand_out(r);
 }
 
-/* ---- with the owner ---------------------------------------------------------------------------- */
+/* ---- with the owner ----------------------------------------------------------------------------
+ */
 
 static void deliver_departed(struct httpd *h)
 {
@@ -416,6 +381,11 @@ const char *httpd_name(const struct httpd *h)
     return h->name;
 }
 
+const char *httpd_library(void)
+{
+    return MHD_get_version();
+}
+
 const char *httpd_method(const struct httpd_request *r)
 {
     return r->method;
@@ -444,10 +414,7 @@ const char *httpd_body(const struct httpd_request *r, size_t *len)
 
 const char *httpd_header(const struct httpd_request *r, const char *name)
 {
-    for (int i = 0; i < r->header_count; i++)
-        if (strcasecmp(r->headers[i].name, name) == 0)
-            return r->headers[i].value;
-    return NULL;
+    return http_head_find(r->headers, r->header_count, name);
 }
 
 bool httpd_next_header(const struct httpd_request *r, size_t *at, const char **name,
@@ -494,7 +461,8 @@ void httpd_reply(struct httpd_request *r, unsigned status, const struct httpd_he
     resume(r);
 }
 
-/* ---- start and stop -------------------------------------------------------------------------------- */
+/* ---- start and stop
+ * -------------------------------------------------------------------------------- */
 
 static void on_message(void *arg, const char *format, va_list args)
 {
@@ -548,8 +516,8 @@ struct httpd *httpd_new(struct ev_loop *loop, const struct httpd_options *option
         close(fd);
         goto fail;
     }
-    ev_io_init(&h->io, on_io,
-               MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)->listen_fd, EV_READ);
+    ev_io_init(&h->io, on_io, MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)->listen_fd,
+               EV_READ);
     h->io.data = h;
     ev_io_start(loop, &h->io);
     ev_init(&h->timer, on_timer);
@@ -565,7 +533,7 @@ void httpd_free(struct httpd *h)
     if (!h)
         return;
     h->in_turn = true;
-    list_for_each(node, &h->connections) {
+    list_for_each (node, &h->connections) {
         struct httpd_request *r = list_entry(node, struct httpd_request, node);
         if (r->state == STATE_READY || r->state == STATE_OWNED)
             resume(r); /* libmicrohttpd aborts the process if one is suspended when it stops */
@@ -573,14 +541,9 @@ void httpd_free(struct httpd *h)
     MHD_run(h->daemon);
     ev_io_stop(h->loop, &h->io);
     /* That run may have read a request to its end, and suspended it. */
-    list_for_each(node, &h->ready)
+    list_for_each (node, &h->ready)
         resume(list_entry(node, struct httpd_request, queue));
     ev_timer_stop(h->loop, &h->timer);
     MHD_stop_daemon(h->daemon);
     free(h);
-}
-
-const char *httpd_library(void)
-{
-    return MHD_get_version();
 }

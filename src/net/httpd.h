@@ -73,8 +73,8 @@ struct httpd_header {
 };
 
 /* Answers, and gives the request back. `body` is copied; headers end with a NULL name, may be
- * NULL; those with an empty value are left out. Without memory, or with a header that no HTTP allows (line breaks), the client gets a
- * 500 or is cut. */
+ * NULL; those with an empty value are left out. Without memory, or with a header that no HTTP
+ * allows (line breaks), the client gets a 500 or is cut. */
 void httpd_reply(struct httpd_request *r, unsigned status, const struct httpd_header *headers,
                  const void *body, size_t len);
 

@@ -25,12 +25,16 @@ static int split(const char *address, struct host_port *out, struct err *e)
         len = 0; /* an IPv6 address without brackets: which colon is the port's? */
     }
     if (len == 0 || len >= sizeof out->host)
-        return err_set(e, EINVAL, "'%s' is no address to listen on: write HOST:PORT, for example "
-                       "127.0.0.1:9324 or [::1]:9324", address);
+        return err_set(e, EINVAL,
+                       "'%s' is no address to listen on: write HOST:PORT, for example "
+                       "127.0.0.1:9324 or [::1]:9324",
+                       address);
     const char *port = colon + 1;
     if (!*port || strlen(port) > 5 || port[strspn(port, "0123456789")] || atoi(port) > 65535)
-        return err_set(e, EINVAL, "'%s' in '%s' is no port: write a number from 0 (the system "
-                       "chooses) to 65535", port, address);
+        return err_set(e, EINVAL,
+                       "'%s' in '%s' is no port: write a number from 0 (the system "
+                       "chooses) to 65535",
+                       port, address);
     memcpy(out->host, host, len);
     out->host[len] = '\0';
     strcpy(out->port, port);
@@ -81,7 +85,8 @@ int listen_tcp(const char *address, bool allow_remote, char name[LISTEN_NAME_MAX
     if (split(address, &hp, e) != 0)
         return -1;
     struct addrinfo *found = NULL;
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     int rc = getaddrinfo(hp.host, hp.port, &hints, &found);
     if (rc != 0)

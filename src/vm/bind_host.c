@@ -203,9 +203,14 @@ static void push_env_names(lua_State *L)
 int bind_host_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"retry", host_retry}, {"reject", host_reject}, {"error", host_error},
-        {"sleep", host_sleep}, {"now", host_now},       {"uuid", host_uuid},
-        {"traceback", host_traceback}, {NULL, NULL},
+        {"retry", host_retry},
+        {"reject", host_reject},
+        {"error", host_error},
+        {"sleep", host_sleep},
+        {"now", host_now},
+        {"uuid", host_uuid},
+        {"traceback", host_traceback},
+        {NULL, NULL},
     };
     const char *settings = vm_of(L)->options.handler_json;
     luaL_newlib(L, functions);

@@ -233,8 +233,8 @@ MAY_RAISE static void push_response(lua_State *L, struct http_call *c)
  * load may change (401, 403, 404, 408, 423-425, 429). */
 static bool is_final(int status)
 {
-    static const short final[] = {400, 405, 406, 409, 410, 411, 412, 413, 414,
-                                  415, 416, 417, 422, 426, 428, 431};
+    static const short final[] = {400, 405, 406, 409, 410, 411, 412, 413,
+                                  414, 415, 416, 417, 422, 426, 428, 431};
     for (size_t i = 0; i < sizeof final / sizeof *final; i++) {
         if (final[i] == status)
             return true;
@@ -270,9 +270,8 @@ MAY_RAISE static int raise_status(lua_State *L, struct http_call *c)
 MAY_RAISE static int raise_failure(lua_State *L, const struct http_call *c)
 {
     static const char *const kinds[] = {
-        [FETCH_OK] = "http",         [FETCH_NO_CONNECTION] = "connect",
-        [FETCH_TIMEOUT] = "timeout", [FETCH_CUT] = "cut",
-        [FETCH_TOO_BIG] = "too_big", [FETCH_FAILED] = "http",
+        [FETCH_OK] = "http", [FETCH_NO_CONNECTION] = "connect", [FETCH_TIMEOUT] = "timeout",
+        [FETCH_CUT] = "cut", [FETCH_TOO_BIG] = "too_big",       [FETCH_FAILED] = "http",
     };
     bool targets = c->result == FETCH_NO_CONNECTION || c->result == FETCH_CUT ||
                    (c->result == FETCH_TIMEOUT && !c->capped);
@@ -398,8 +397,8 @@ static int http_verb(lua_State *L)
 
 int bind_http_open(lua_State *L)
 {
-    static const char *const verbs[][2] = {{"get", "GET"},     {"post", "POST"},
-                                           {"put", "PUT"},     {"patch", "PATCH"},
+    static const char *const verbs[][2] = {{"get", "GET"},       {"post", "POST"},
+                                           {"put", "PUT"},       {"patch", "PATCH"},
                                            {"delete", "DELETE"}, {"head", "HEAD"}};
     lua_newtable(L);
     lua_pushcfunction(L, http_request_);

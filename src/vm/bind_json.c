@@ -130,7 +130,7 @@ MAY_RAISE static unsigned hex4(struct reader *r)
     unsigned value = 0;
     for (int i = 0; i < 4; i++, r->at++) {
         char c = *r->at;
-        int digit = is_digit(c)             ? c - '0'
+        int digit = is_digit(c)            ? c - '0'
                     : c >= 'a' && c <= 'f' ? c - 'a' + 10
                     : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                            : -1;
@@ -239,7 +239,9 @@ MAY_RAISE static void push_member(struct reader *r)
 {
     lua_State *L = r->L;
     if (*r->at != '"')
-        fail(r, r->at, *r->at == '\'' ? "strings take double quotes" : "a member's name, in double quotes, is missing");
+        fail(r, r->at,
+             *r->at == '\'' ? "strings take double quotes"
+                            : "a member's name, in double quotes, is missing");
     push_string(r);
     skip_space(r);
     if (*r->at != ':')
@@ -347,8 +349,8 @@ MAY_RAISE static void push_value(struct reader *r)
         fail(r, r->at, "strings take double quotes");
     default:
         if (*r->at != '-' && !is_digit(*r->at))
-            fail(r, r->at, r->at >= r->end ? "the text ends where a value should be"
-                                           : "a value is missing");
+            fail(r, r->at,
+                 r->at >= r->end ? "the text ends where a value should be" : "a value is missing");
         push_number(r);
     }
 }
@@ -363,8 +365,13 @@ void json_push_deep(lua_State *L, const char *text, size_t len, int flags, int d
 {
     luaL_checkstack(L, 10, NULL);
     push_type(L, json_array_name);
-    struct reader r = {.L = L, .text = text, .at = text, .end = text + len, .flags = flags,
-                       .depth_max = depth_max, .array_type = lua_gettop(L)};
+    struct reader r = {.L = L,
+                       .text = text,
+                       .at = text,
+                       .end = text + len,
+                       .flags = flags,
+                       .depth_max = depth_max,
+                       .array_type = lua_gettop(L)};
     skip_space(&r);
     push_value(&r);
     skip_space(&r);

@@ -251,7 +251,7 @@ void bind_token_free(struct vm *vm)
 int bind_token_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"get", token_get},       {"drop", token_drop}, {"config", token_config},
+        {"get", token_get},         {"drop", token_drop}, {"config", token_config},
         {"message", token_message}, {NULL, NULL},
     };
     luaL_newlib(L, functions);

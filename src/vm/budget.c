@@ -90,7 +90,9 @@ void budget_init(struct budget *b, double limit_s, void (*hook)(lua_State *, lua
     memset(b, 0, sizeof *b);
     b->hook = hook;
     double tick = limit_s * 1e6 / 16;
-    b->tick_us = tick < TICK_MIN_US ? TICK_MIN_US : tick > TICK_MAX_US ? TICK_MAX_US : (int64_t)tick;
+    b->tick_us = tick < TICK_MIN_US   ? TICK_MIN_US
+                 : tick > TICK_MAX_US ? TICK_MAX_US
+                                      : (int64_t)tick;
 }
 
 void budget_free(struct budget *b)

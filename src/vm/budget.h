@@ -24,7 +24,7 @@ struct budget {
     struct lua_State *volatile running; /* the coroutine that runs; NULL: none */
     volatile int64_t used_us;           /* by the task that runs, earlier slices included */
     volatile int64_t limit_us;
-    volatile int64_t deadline_us;       /* CLOCK_MONOTONIC; INT64_MAX: none */
+    volatile int64_t deadline_us; /* CLOCK_MONOTONIC; INT64_MAX: none */
 
     void (*hook)(struct lua_State *, struct lua_Debug *);
     int64_t tick_us;

@@ -169,7 +169,7 @@ static int co_close(lua_State *L)
     return 2;
 }
 
-static int co_yield(lua_State *L)
+static int co_yield (lua_State *L)
 {
     task_check_alive(L);
     return lua_yield(L, lua_gettop(L));
@@ -214,9 +214,15 @@ static int co_isyieldable(lua_State *L)
 int colib_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"create", co_create},     {"resume", co_resume},           {"wrap", co_wrap},
-        {"close", co_close},       {"yield", co_yield},             {"status", co_status},
-        {"running", co_running},   {"isyieldable", co_isyieldable}, {NULL, NULL},
+        {"create", co_create},
+        {"resume", co_resume},
+        {"wrap", co_wrap},
+        {"close", co_close},
+        {"yield", co_yield },
+        {"status", co_status},
+        {"running", co_running},
+        {"isyieldable", co_isyieldable},
+        {NULL, NULL},
     };
     luaL_newlib(L, functions);
     return 1;

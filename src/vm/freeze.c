@@ -23,7 +23,8 @@ static int refuse(lua_State *L)
 {
     const char *name = lua_tostring(L, lua_upvalueindex(1));
     if (strcmp(name, "_G") == 0) {
-        const char *global = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+        const char *global =
+            lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
         return luaL_error(L,
                           "global '%s' cannot be assigned after loading: messages share the "
                           "state; write `local %s`",

@@ -20,8 +20,7 @@ static bool is_token(const char *text, size_t len)
     if (len == 0)
         return false;
     for (size_t i = 0; i < len; i++) { /* RFC 9110, section 5.6.2 */
-        if (!isalnum((unsigned char)text[i]) &&
-            (!text[i] || !strchr("!#$%&'*+-.^_`|~", text[i])))
+        if (!isalnum((unsigned char)text[i]) && (!text[i] || !strchr("!#$%&'*+-.^_`|~", text[i])))
             return false;
     }
     return true;
@@ -202,8 +201,9 @@ MAY_RAISE static void check_url(lua_State *L, struct http_request *r)
         raise_misuse(L, "host.http: the URL is longer than %d bytes", URL_MAX);
     for (size_t i = 0; i < len; i++) {
         if ((unsigned char)url[i] <= ' ' || url[i] == 0x7f || url[i] == '\\')
-            raise_misuse(L, "host.http: the URL has a space, backslash or control character at "
-                            "byte %zu: escape it",
+            raise_misuse(L,
+                         "host.http: the URL has a space, backslash or control character at "
+                         "byte %zu: escape it",
                          i + 1);
     }
     const char *authority = strstr(url, "://");

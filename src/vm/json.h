@@ -10,9 +10,9 @@
 struct lua_State;
 
 enum json_flags {
-    JSON_PLAIN = 1,       /* arrays without the metatable that keeps `[]` an array */
-    JSON_DROP_NULLS = 2,  /* members of objects that are null are left out */
-    JSON_BIG_TEXT = 4,    /* integers beyond Lua's become strings instead of errors */
+    JSON_PLAIN = 1,      /* arrays without the metatable that keeps `[]` an array */
+    JSON_DROP_NULLS = 2, /* members of objects that are null are left out */
+    JSON_BIG_TEXT = 4,   /* integers beyond Lua's become strings instead of errors */
 };
 
 enum { JSON_DEPTH_MAX = 100 };

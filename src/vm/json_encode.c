@@ -163,8 +163,7 @@ MAY_RAISE static void look_at(struct writer *w, int table, struct shape *s)
                  luaL_tolstring(L, -1, NULL));
         }
         if (s->names && s->items)
-            fail(w, "a table has names and indices, such as ",
-                 luaL_tolstring(L, -1, NULL));
+            fail(w, "a table has names and indices, such as ", luaL_tolstring(L, -1, NULL));
     }
     char index[24];
     snprintf(index, sizeof index, "%lld", (long long)s->top);

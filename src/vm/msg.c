@@ -143,8 +143,7 @@ void msg_trace(const struct job *job, char out[56])
     struct json_object *attribute;
     const char *value;
     out[0] = '\0';
-    if (job->attributes &&
-        json_object_object_get_ex(job->attributes, "traceparent", &attribute)) {
+    if (job->attributes && json_object_object_get_ex(job->attributes, "traceparent", &attribute)) {
         value = member_text(attribute, "StringValue");
         if (value && is_traceparent(value)) {
             memcpy(out, value, 56);

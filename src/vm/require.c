@@ -19,13 +19,15 @@
 
 enum { FILE_MAX_BYTES = 4 << 20, NAME_MAX_BYTES = 200 };
 
-
-
 static const char loading_mark; /* its address stands in `loaded` for a module that loads */
 
 static const luaL_Reg c_modules[] = {
-    {"host", bind_host_open},     {"host.http", bind_http_open},   {"host.json", bind_json_open},
-    {"host.log", bind_log_open}, {"host.token", bind_token_open}, {"cjson", luaopen_cjson},
+    {"host", bind_host_open},
+    {"host.http", bind_http_open},
+    {"host.json", bind_json_open},
+    {"host.log", bind_log_open},
+    {"host.token", bind_token_open},
+    {"cjson", luaopen_cjson},
     {NULL, NULL},
 };
 
@@ -180,8 +182,9 @@ static void find_loader(lua_State *L, struct vm *vm, const char *name)
                    "require at the top of the file",
                    name);
     if (!compile_file(L, vm, name))
-        luaL_error(L, "require: module '%s' not found: no such module of the host, and no file "
-                      "%s.lua beside the handler",
+        luaL_error(L,
+                   "require: module '%s' not found: no such module of the host, and no file "
+                   "%s.lua beside the handler",
                    name, name);
 }
 

@@ -53,7 +53,7 @@ int state_open(struct vm *vm, struct err *e)
         goto no_memory;
     return err_set(e, 0, "Lua state: %s", lua_tostring(vm->L, -1));
 no_memory:
-    return err_set(e, 0,
-                   "limits.memory is %zu bytes, which is not enough to open Lua: give it 1M or more",
-                   vm->options.limit_memory_bytes);
+    return err_set(
+        e, 0, "limits.memory is %zu bytes, which is not enough to open Lua: give it 1M or more",
+        vm->options.limit_memory_bytes);
 }

@@ -17,7 +17,6 @@ struct task;
 struct entry;
 struct realm;
 
-
 enum vm_phase { PHASE_NEW, PHASE_LOADING, PHASE_LOADED };
 
 struct vm {
@@ -43,7 +42,7 @@ struct vm {
     enum vm_init init_state;
     struct err load_error; /* of the load phase, then of init */
 
-    struct realm *realms; /* bind_token.c: tokens, and who waits for them */
+    struct realm *realms;      /* bind_token.c: tokens, and who waits for them */
     char keycloak_origin[256]; /* "scheme://host:port", always allowed; or "" */
 };
 

@@ -88,8 +88,8 @@ static void verdict_of_kill(struct task *t)
         break;
     case KILL_CANCELLED:
         verdict_set(v, sent ? OUTCOME_RETRY : OUTCOME_RELEASE, "cancelled",
-                    "cancelled by the host %s", sent ? "after it had sent a request"
-                                                     : "before it sent anything");
+                    "cancelled by the host %s",
+                    sent ? "after it had sent a request" : "before it sent anything");
         break;
     case KILL_YIELD:
         verdict_set(v, OUTCOME_RETRY, "contract",
@@ -252,13 +252,19 @@ void task_begin(struct task *t, enum task_work work, struct job *job)
     t->cancel = NULL;
     t->chain_length = 0;
     t->started_us = clock_mono_us();
-    t->deadline_us = t->started_us + (int64_t)(o->limit_time_s * 1e6);
     t->cpu_used_us = 0;
     t->cpu_limit_us = work == WORK_JOB ? (int64_t)(o->limit_cpu_s * 1e6) : LOAD_CPU_US;
     verdict_clear(&t->verdict);
     mem_open(&t->vm->mem, t->holder);
-    start_deadline(t);
     list_append(&t->vm->ready, &t->node);
+}
+
+/* Its time runs from here, not from task_begin: a neighbour may have run in between. */
+static void start_clock(struct task *t)
+{
+    t->started_us = clock_mono_us();
+    t->deadline_us = t->started_us + (int64_t)(t->vm->options.limit_time_s * 1e6);
+    start_deadline(t);
 }
 
 static void give_verdict(struct task *t)
@@ -358,11 +364,15 @@ static int slice(struct task *t)
 void task_run(struct task *t)
 {
     list_remove(&t->node);
+    if (t->state == TASK_FRESH && t->job && atomic_load(&t->job->fence))
+        t->kill = KILL_CANCELLED;
     if (t->state == TASK_FRESH && t->kill != KILL_NONE) {
         end(t);
         return;
     }
-    if (t->job && t->state == TASK_FRESH)
+    if (t->state == TASK_FRESH)
+        start_clock(t);
+    if (t->job)
         t->job->ran = true;
     int strays = 0;
     for (;;) {

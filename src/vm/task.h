@@ -18,7 +18,7 @@
 
 enum task_state {
     TASK_IDLE,
-    TASK_FRESH,     /* has work, has not run */
+    TASK_FRESH, /* has work, has not run */
     TASK_RUNNING,
     TASK_SUSPENDED, /* waits in a binding */
 };

@@ -176,8 +176,8 @@ void verdict_of_results(lua_State *L, int count, int built, struct verdict *v)
         outcome_of(L, first, v);
         return;
     }
-    bool good = count == 0 || lua_isnil(L, first) ||
-                (lua_isboolean(L, first) && lua_toboolean(L, first));
+    bool good =
+        count == 0 || lua_isnil(L, first) || (lua_isboolean(L, first) && lua_toboolean(L, first));
     if (count <= 1 && good && built == 0) {
         v->outcome = OUTCOME_ACK;
         return;

@@ -143,8 +143,7 @@ static struct task *task_of(struct vm *vm, const struct job *job)
 
 static bool is_in(const struct list *jobs, const struct job *job)
 {
-    list_for_each(node, jobs)
-    {
+    list_for_each (node, jobs) {
         if (node == &job->node)
             return true;
     }

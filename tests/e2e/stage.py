@@ -18,12 +18,17 @@ class Stage:
             routes["keycloak"] = keycloak.url
             self.realm = Realm(keycloak.url, "customers")
         self.wire = Wire(os.path.join(self.folder, "wire.jsonl"), **routes)
-        self.secret_file = self.file("client-secret", CLIENT_SECRET + "\n")
+        self.secret_file = self.secret("client-secret", CLIENT_SECRET)
 
     def file(self, name, text):
         path = os.path.join(self.folder, name)
         with open(path, "w") as f:
             f.write(text)
+        return path
+
+    def secret(self, name, value):
+        path = self.file(name, value + "\n")
+        os.chmod(path, 0o600)
         return path
 
     def config(self, **changes):
@@ -32,7 +37,7 @@ class Stage:
             "queue": {"url": f"{self.wire.url['queue']}/000000000000/{self.queue.name}",
                       "endpoint": self.wire.url["queue"], "region": REGION, "wait": 5,
                       "visibility": self.visibility},
-            "workers": {"min": 1, "max": 4},
+            "workers": {"max": 4},
         }
         if "keycloak" in self.wire.url:
             config["keycloak"] = {
@@ -45,7 +50,7 @@ class Stage:
                 config[section] = members
         return config
 
-    def host(self, handler, *flags, env=None, **changes):
+    def host(self, handler, /, *flags, env=None, **changes):
         return Host(self.folder, handler, self.config(**changes), *flags, env=env)
 
     def handler(self, source, name="handler.lua"):

@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 
+import procs
 from hostproc import Host
 from keycloak import Realm
 from sqs import create_queue
@@ -443,6 +444,7 @@ def test_an_answer_that_is_lost(stage):
         host.term()
         assert host.wait_exit() == 0, host.text
     assert [(e["ok"], e["created"]) for e in told] == [("true", "true")], told
+    procs.wait_until("the proxy's word on the create", stage.wire.creates, 10)
     assert len(stage.wire.creates()) == 1
     user_id = stage.realm.get("/users", username=name, exact="true").json[0]["id"]
     assert role_names(stage.realm, user_id) == {"customer"}

@@ -42,7 +42,7 @@ struct server {
     struct connection list[SERVER_CONNECTIONS_MAX];
 };
 
-static void *server_connection(void *arg)
+__attribute__((unused)) static void *server_connection(void *arg)
 {
     struct connection *c = arg;
     c->server->script(c);
@@ -50,7 +50,7 @@ static void *server_connection(void *arg)
     return NULL;
 }
 
-static void *server_accept(void *arg)
+__attribute__((unused)) static void *server_accept(void *arg)
 {
     struct server *s = arg;
     int fd;
@@ -70,7 +70,8 @@ static void *server_accept(void *arg)
     return NULL;
 }
 
-static void server_start(struct server *s, void (*script)(struct connection *), void *arg)
+__attribute__((unused)) static void server_start(struct server *s,
+                                                 void (*script)(struct connection *), void *arg)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof a;
@@ -88,7 +89,7 @@ static void server_start(struct server *s, void (*script)(struct connection *), 
         abort();
 }
 
-static void server_stop(struct server *s)
+__attribute__((unused)) static void server_stop(struct server *s)
 {
     shutdown(s->fd, SHUT_RDWR);
     pthread_join(s->thread, NULL);
@@ -103,7 +104,7 @@ static void server_stop(struct server *s)
 }
 
 /* Reads one whole request. False: the client has gone. */
-static bool server_read(struct connection *c)
+__attribute__((unused)) static bool server_read(struct connection *c)
 {
     struct buf b;
     buf_init(&b);
@@ -135,7 +136,8 @@ static bool server_read(struct connection *c)
     return true;
 }
 
-static void server_write(struct connection *c, const char *bytes, size_t len)
+__attribute__((unused)) static void server_write(struct connection *c, const char *bytes,
+                                                 size_t len)
 {
     while (len > 0) {
         ssize_t n = send(c->fd, bytes, len, MSG_NOSIGNAL);
@@ -146,12 +148,12 @@ static void server_write(struct connection *c, const char *bytes, size_t len)
     }
 }
 
-static void server_say(struct connection *c, const char *text)
+__attribute__((unused)) static void server_say(struct connection *c, const char *text)
 {
     server_write(c, text, strlen(text));
 }
 
-static void server_reset(struct connection *c) /* RST instead of FIN */
+__attribute__((unused)) static void server_reset(struct connection *c) /* RST instead of FIN */
 {
     struct linger now = {.l_onoff = 1};
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -159,7 +161,7 @@ static void server_reset(struct connection *c) /* RST instead of FIN */
 }
 
 /* "GET /path HTTP/1.1\r\n…" of the last request as a copy; the caller frees. */
-static char *server_last_head(struct server *s)
+__attribute__((unused)) static char *server_last_head(struct server *s)
 {
     pthread_mutex_lock(&s->lock);
     char *copy = strndup(s->last.data, s->last_head_len);
@@ -167,7 +169,7 @@ static char *server_last_head(struct server *s)
     return copy;
 }
 
-static char *server_last_body(struct server *s)
+__attribute__((unused)) static char *server_last_body(struct server *s)
 {
     pthread_mutex_lock(&s->lock);
     char *copy = strdup(s->last.data + s->last_head_len);

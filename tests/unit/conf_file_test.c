@@ -42,6 +42,9 @@ static const struct file_case bad_files[] = {
     {"return { queue = { dead = { letter = 1 } } }", ":1: queue.dead: ", {"no such key"}},
     {"return { ['slots\\0x'] = 3 }", ": ", {"keys must be names"}},
     {"return { queue = { 'http://h/q' } }", ": queue: ", {"keys must be names", "number"}},
+    {"return { [''] = 1 }", ": : ", {"no such key"}},
+    {"return { queue = { [''] = 1 } }", ": queue.: ", {"no such key"}},
+    {"return { handler = { [''] = tostring } }", ": handler. must be data", {"function"}},
     {"return { [true] = 1 }", ": ", {"boolean"}},
 
     /* where it stands: the section tells two keys of one name apart, comments do not count */

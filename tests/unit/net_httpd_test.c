@@ -3,11 +3,8 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "net/listen.h"
-#include "net/uri.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <ev.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -98,8 +95,11 @@ static void on_gone(void *arg, struct httpd_request *r)
 
 static void server_start(struct server *s, const struct httpd_options *wanted)
 {
-    struct httpd_options options = {.listen = "127.0.0.1:0", .max_body_bytes = MEBIBYTE,
-                                    .max_connections = 100, .idle_s = 10, .exchange_s = 10};
+    struct httpd_options options = {.listen = "127.0.0.1:0",
+                                    .max_body_bytes = MEBIBYTE,
+                                    .max_connections = 100,
+                                    .idle_s = 10,
+                                    .exchange_s = 10};
     if (wanted)
         options = *wanted;
     memset(s, 0, sizeof *s);
@@ -154,7 +154,8 @@ struct client {
 
 static void client_connect(struct client *c)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)c->server->port),
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)c->server->port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     buf_clear(&c->in);
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -281,7 +282,8 @@ static void many_posts(struct client *c)
         int len = snprintf(body, sizeof body, "%d-%d", c->number, i);
         snprintf(text, sizeof text,
                  "POST /p%%2Fq/%d?a=%%31 HTTP/1.1\r\nHost: 127.0.0.1:1\r\n"
-                 "Content-Length: %d\r\n\r\n%s", c->number, len, body);
+                 "Content-Length: %d\r\n\r\n%s",
+                 c->number, len, body);
         if (!client_says(c, text) || strcmp(c->body.data, body) != 0)
             return;
     }
@@ -417,8 +419,11 @@ static void answers_later(void **state)
 {
     (void)state;
     /* Longer than the idle limit and the exchange limit: neither is for the owner's time. */
-    const struct httpd_options options = {.listen = "127.0.0.1:0", .max_body_bytes = MEBIBYTE,
-                                          .max_connections = 10, .idle_s = 1, .exchange_s = 1};
+    const struct httpd_options options = {.listen = "127.0.0.1:0",
+                                          .max_body_bytes = MEBIBYTE,
+                                          .max_connections = 10,
+                                          .idle_s = 1,
+                                          .exchange_s = 1};
     struct server s;
     struct client c;
     server_start(&s, &options);
@@ -467,8 +472,10 @@ static void tells_of_a_client_that_left(void **state)
 
 static void pipeline(struct client *c)
 {
-    client_send(c, "GET /hold HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-                   "GET /next HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 78);
+    client_send(c,
+                "GET /hold HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+                "GET /next HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                78);
     if (client_answer(c))
         client_answer(c);
 }
@@ -544,8 +551,11 @@ static void cuts_who_is_slow(void **state)
 {
     (void)state;
     /* The idle limit alone would not help: none of them is ever silent so long. */
-    const struct httpd_options options = {.listen = "127.0.0.1:0", .max_body_bytes = MEBIBYTE,
-                                          .max_connections = 10, .idle_s = 1, .exchange_s = 1};
+    const struct httpd_options options = {.listen = "127.0.0.1:0",
+                                          .max_body_bytes = MEBIBYTE,
+                                          .max_connections = 10,
+                                          .idle_s = 1,
+                                          .exchange_s = 1};
     void (*const slow[])(struct client *) = {drip, drip_a_request_line};
     struct server s;
     struct client c;
@@ -563,8 +573,11 @@ static void cuts_who_is_slow(void **state)
 static void cuts_who_does_not_take_the_answer(void **state)
 {
     (void)state;
-    const struct httpd_options options = {.listen = "127.0.0.1:0", .max_body_bytes = MEBIBYTE,
-                                          .max_connections = 10, .idle_s = 60, .exchange_s = 1};
+    const struct httpd_options options = {.listen = "127.0.0.1:0",
+                                          .max_body_bytes = MEBIBYTE,
+                                          .max_connections = 10,
+                                          .idle_s = 60,
+                                          .exchange_s = 1};
     struct server s;
     struct client c;
     server_start(&s, &options);
@@ -589,8 +602,11 @@ static void connect_and_ask(struct client *c)
 static void lets_the_next_in_when_one_leaves(void **state)
 {
     (void)state;
-    const struct httpd_options options = {.listen = "127.0.0.1:0", .max_body_bytes = 1000,
-                                          .max_connections = 2, .idle_s = 30, .exchange_s = 30};
+    const struct httpd_options options = {.listen = "127.0.0.1:0",
+                                          .max_body_bytes = 1000,
+                                          .max_connections = 2,
+                                          .idle_s = 30,
+                                          .exchange_s = 30};
     struct server s;
     struct client clients[8];
     server_start(&s, &options);
@@ -627,7 +643,8 @@ static void refuses_doubtful_heads(void **state)
         {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
          " 400 "},
         {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
-         "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", " 400 "},
+         "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         " 400 "},
         {"GET /a%00b HTTP/1.1\r\nHost: localhost\r\n\r\n", " 400 "},
         {"GET /a%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", " 400 "},
         {"GET /a%2 HTTP/1.1\r\nHost: localhost\r\n\r\n", " 400 "},
@@ -648,68 +665,9 @@ static void refuses_doubtful_heads(void **state)
     server_stop(&s);
 }
 
-static void says_why_it_cannot_listen(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *address;
-        int code;
-        const char *words;
-    } cases[] = {
-        {"0.0.0.0:0", EACCES, "other machines"},
-        {"[::]:0", EACCES, "other machines"},
-        {"9324", EINVAL, "HOST:PORT"},
-        {"127.0.0.1:", EINVAL, "is no port"},
-        {"127.0.0.1:70000", EINVAL, "is no port"},
-        {"127.0.0.1:http", EINVAL, "is no port"},
-        {"::1:80", EINVAL, "HOST:PORT"},
-    };
-    char name[LISTEN_NAME_MAX];
-    struct err e;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(listen_tcp(cases[i].address, false, name, &e), -1);
-        assert_int_equal(e.code, cases[i].code);
-        assert_non_null(strstr(e.text, cases[i].words));
-    }
-    int fd = listen_tcp("localhost:0", false, name, &e);
-    assert_true(fd >= 0);
-    assert_int_equal(listen_tcp(name, false, name, &e), -1);
-    assert_int_equal(e.code, EADDRINUSE);
-    close(fd);
-}
-
-static void decodes_uris(void **state)
-{
-    (void)state;
-    struct buf b;
-    buf_init(&b);
-    assert_true(uri_decode(&b, "a+b%2Bc%c3%BC", 13, true));
-    assert_string_equal(b.data, "a b+c\xc3\xbc");
-    buf_clear(&b);
-    assert_true(uri_decode(&b, "a+b", 3, false));
-    assert_string_equal(b.data, "a+b");
-    assert_false(uri_decode(&b, "%0", 2, false));
-    assert_false(uri_decode(&b, "%", 1, false));
-    assert_false(uri_decode(&b, "%g0", 3, false));
-    buf_free(&b);
-    struct uri_pair p;
-    size_t at = 0;
-    assert_true(uri_next("&a=1&&b&c==", &at, &p));
-    assert_memory_equal(p.name, "a", p.name_len);
-    assert_memory_equal(p.value, "1", p.value_len);
-    assert_true(uri_next("&a=1&&b&c==", &at, &p));
-    assert_int_equal(p.name_len, 1);
-    assert_int_equal(p.value_len, 0);
-    assert_true(uri_next("&a=1&&b&c==", &at, &p));
-    assert_int_equal(p.value_len, 1);
-    assert_false(uri_next("&a=1&&b&c==", &at, &p));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decodes_uris),
-        cmocka_unit_test(says_why_it_cannot_listen),
         cmocka_unit_test(gives_method_path_and_query),
         cmocka_unit_test(answers_many_at_once),
         cmocka_unit_test(takes_a_mebibyte),

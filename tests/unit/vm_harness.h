@@ -264,12 +264,12 @@ __attribute__((unused)) static int rig_open(struct rig *r, const char *source)
     r->loop = ev_loop_new(EVFLAG_AUTO);
     ev_timer_init(&r->poke, rig_poke, 0.005, 0.005);
     ev_timer_start(r->loop, &r->poke);
-    struct fetch_options fo = {.connect_timeout_ms = 500, .idle_connection_s = 20,
-                               .max_connections = 16};
+    struct fetch_options fo = {
+        .connect_timeout_ms = 500, .idle_connection_s = 20, .max_connections = 16};
     r->fetch = fetch_new(r->loop, &fo, &r->err);
     assert_non_null(r->fetch);
-    struct vm_ports ports = {.loop = r->loop, .fetch = r->fetch, .arg = r, .verdict = rig_verdict,
-                             .ask_token = rig_ask};
+    struct vm_ports ports = {
+        .loop = r->loop, .fetch = r->fetch, .arg = r, .verdict = rig_verdict, .ask_token = rig_ask};
     r->vm = vm_new(&r->options, &ports, &r->err);
     return r->vm ? vm_load(r->vm, &r->err) : -1;
 }

@@ -28,9 +28,11 @@ static void run_bad(const char *chunk, const char *kind, double time_s, double c
         if (job != bad && job->outcome != OUTCOME_ACK)
             fail_msg("%s\na neighbour: %s: %s", chunk, job->kind, job->reason);
     }
-    if (bad->duration_us > (int64_t)((time_s + cpu_s) * 1e6) + 3000000)
+    if (bad->duration_us > (int64_t)((time_s + cpu_s) * 1e6) + 10000000)
         fail_msg("%s\ntook %ld us", chunk, (long)bad->duration_us);
     assert_int_equal(rig_one(&r, "good")->outcome, OUTCOME_ACK);
+    for (int i = 0; i < r.asked_count; i++)
+        free(r.asked[i]); /* nobody answered: they are the core's */
     rig_close(&r);
 }
 
@@ -165,6 +167,24 @@ static void hog_among_neighbours(void **state)
     rig_close(&r);
 }
 
+/* A neighbour that keeps the thread busy does not eat up the time of one that has not begun. */
+static void time_starts_late(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_defaults(&r);
+    r.options.limit_time_s = 0.3;
+    r.options.limit_cpu_s = 20;
+    rig_must_open(&r, "local host = require 'host'\nfunction handle(msg)\n"
+                      "if msg.body == 'bad' then while true do end end\nhost.sleep(0.01) end");
+    rig_send(&r, "bad");
+    rig_send(&r, "good");
+    rig_until(&r, 2);
+    assert_string_equal(r.verdicts[0]->kind, "time");
+    assert_int_equal(r.verdicts[1]->outcome, OUTCOME_ACK);
+    rig_close(&r);
+}
+
 /* What a killed task leaves: its <close> variables ran, in their order. */
 static void close_runs(void **state)
 {
@@ -247,9 +267,13 @@ static void two_on_one_thread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cpu),       cmocka_unit_test(wall),
-        cmocka_unit_test(memory),    cmocka_unit_test(hog_among_neighbours),
-        cmocka_unit_test(close_runs), cmocka_unit_test(threads),
+        cmocka_unit_test(cpu),
+        cmocka_unit_test(wall),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(hog_among_neighbours),
+        cmocka_unit_test(time_starts_late),
+        cmocka_unit_test(close_runs),
+        cmocka_unit_test(threads),
         cmocka_unit_test(two_on_one_thread),
     };
     return cmocka_run_group_tests(tests, server_start, server_stop);

@@ -35,6 +35,7 @@ static void bad_handlers(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rig r;
         rig_defaults(&r);
+        r.options.limit_time_s = 60;
         if (rig_open(&r, cases[i].source) == 0)
             fail_msg("loaded: %s", cases[i].source);
         assert_has(r.err.text, cases[i].words);
@@ -67,6 +68,7 @@ static void init_states(void **state)
         struct rig r;
         enum vm_init got;
         rig_defaults(&r);
+        r.options.limit_time_s = 60;
         if (rig_open(&r, cases[i].source) != 0)
             fail_msg("%s", r.err.text);
         vm_begin_init(r.vm);
@@ -137,7 +139,8 @@ static void closed_library(void **state)
         "e.x == 1",
         "return math.type(1) == 'integer' and utf8.char(228) == '\\xc3\\xa4'",
         "local c <close> = setmetatable({}, {__close = function() end}) return true",
-        "return msg.id == 'm-1' and msg.body == 'B' and msg.receive_count == 1 and msg.attempt == 1",
+        "return msg.id == 'm-1' and msg.body == 'B' and msg.receive_count == 1 and msg.attempt == "
+        "1",
         "return msg.queue == 'registrations' and msg.generation == 3 and msg.group == nil",
         "return msg.sent_at == nil and msg.age == nil and msg.trace == nil and msg.envelope == nil",
         "return msg:deadline() > 4 and msg:deadline() <= 5 and msg:extend(10) == nil and "
@@ -189,9 +192,10 @@ static void files_beside(void **state)
     write_file(folder, "handler.lua",
                "#!/usr/bin/env host\nlocal m = require 'map'\nreturn {handle = function(msg) "
                "local r = m.check(msg) return r end}");
-    write_file(folder, "map.lua",
-               "local s = require 'sub.deep'\nlocal M = {}\nfunction M.check(msg)\n  assert("
-               "require 'sub.deep' == s)\n  if msg.body == 'x' then error 'bad' end\nend\nreturn M");
+    write_file(
+        folder, "map.lua",
+        "local s = require 'sub.deep'\nlocal M = {}\nfunction M.check(msg)\n  assert("
+        "require 'sub.deep' == s)\n  if msg.body == 'x' then error 'bad' end\nend\nreturn M");
     write_file(folder, "sub/deep.lua", "return {}");
     snprintf(path, sizeof path, "%s/handler.lua", folder);
 
@@ -250,7 +254,7 @@ static void tiny_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_handlers), cmocka_unit_test(init_states),
+        cmocka_unit_test(bad_handlers),   cmocka_unit_test(init_states),
         cmocka_unit_test(closed_library), cmocka_unit_test(files_beside),
         cmocka_unit_test(tiny_memory),
     };

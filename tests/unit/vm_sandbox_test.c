@@ -42,8 +42,11 @@ static const char *const queues[] = {"people", NULL};
 
 static struct sandbox_options options(void)
 {
-    return (struct sandbox_options){.listen = "127.0.0.1:0", .queues = queues, .realm = "demo",
-                                    .client_id = "luahost", .client_secret = "a&b+c"};
+    return (struct sandbox_options){.listen = "127.0.0.1:0",
+                                    .queues = queues,
+                                    .realm = "demo",
+                                    .client_id = "luahost",
+                                    .client_secret = "a&b+c"};
 }
 
 static int start(void **state)
@@ -82,7 +85,8 @@ struct answer {
 
 static int dial(void)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) != 0)
@@ -94,8 +98,10 @@ static void post(int fd, const char *path, const char *headers, const char *body
 {
     struct buf b;
     buf_init(&b);
-    buf_printf(&b, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n%s"
-                   "Content-Length: %zu\r\n\r\n%s", path, headers, strlen(body), body);
+    buf_printf(&b,
+               "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n%s"
+               "Content-Length: %zu\r\n\r\n%s",
+               path, headers, strlen(body), body);
     if (send(fd, b.data, b.len, MSG_NOSIGNAL) != (ssize_t)b.len)
         abort();
     buf_free(&b);
@@ -164,8 +170,10 @@ static void error_of(const char *operation, const char *body, char out[64])
 static bool receive(const char *more, char handle[128], int *receives)
 {
     char body[256];
-    snprintf(body, sizeof body, "{\"QueueUrl\":\"" URL "\","
-             "\"MessageSystemAttributeNames\":[\"All\"]%s}", more);
+    snprintf(body, sizeof body,
+             "{\"QueueUrl\":\"" URL "\","
+             "\"MessageSystemAttributeNames\":[\"All\"]%s}",
+             more);
     struct answer a = sqs("ReceiveMessage", body);
     struct json_object *list = NULL, *system = NULL;
     bool any = json_object_object_get_ex(a.json, "Messages", &list);
@@ -239,12 +247,16 @@ static void lease_client(void)
     CHECK(clock_boot_ms() - began > 500 && clock_boot_ms() - began < 3000);
     snprintf(body, sizeof body, "{\"QueueUrl\":\"" URL "\",\"ReceiptHandle\":\"%s\"}", first);
     CHECK(status_of("DeleteMessage", body) == 200); /* superseded: nothing happens */
-    snprintf(body, sizeof body, "{\"QueueUrl\":\"" URL "\",\"ReceiptHandle\":\"%s\","
-             "\"VisibilityTimeout\":0}", first);
+    snprintf(body, sizeof body,
+             "{\"QueueUrl\":\"" URL "\",\"ReceiptHandle\":\"%s\","
+             "\"VisibilityTimeout\":0}",
+             first);
     error_of("ChangeMessageVisibility", body, code);
     CHECK(strcmp(code, "InvalidParameterValue") == 0);
-    snprintf(body, sizeof body, "{\"QueueUrl\":\"" URL "\",\"ReceiptHandle\":\"%s\","
-             "\"VisibilityTimeout\":0}", second);
+    snprintf(body, sizeof body,
+             "{\"QueueUrl\":\"" URL "\",\"ReceiptHandle\":\"%s\","
+             "\"VisibilityTimeout\":0}",
+             second);
     CHECK(status_of("ChangeMessageVisibility", body) == 200);
     error_of("ChangeMessageVisibility", body, code);
     CHECK(strcmp(code, "MessageNotInflight") == 0);
@@ -311,19 +323,19 @@ static void wakes_a_long_poll_at_once(void **state)
 
 static void digest_client(void)
 {
-    struct answer a = sqs("SendMessage",
-                          "{\"QueueUrl\":\"" URL "\",\"MessageBody\":\"hello\",\"MessageAttributes\":"
-                          "{\"attribName1\":{\"DataType\":\"String\","
-                          "\"StringValue\":\"attribValue 1\"}}}");
+    struct answer a = sqs("SendMessage", "{\"QueueUrl\":\"" URL
+                                         "\",\"MessageBody\":\"hello\",\"MessageAttributes\":"
+                                         "{\"attribName1\":{\"DataType\":\"String\","
+                                         "\"StringValue\":\"attribValue 1\"}}}");
     CHECK(strcmp(text_at(a.json, "MD5OfMessageBody"), "5d41402abc4b2a76b9719d911017c592") == 0);
-    CHECK(strcmp(text_at(a.json, "MD5OfMessageAttributes"),
-                 "19e27d4e946b072f3f58da80d94fd778") == 0);
+    CHECK(strcmp(text_at(a.json, "MD5OfMessageAttributes"), "19e27d4e946b072f3f58da80d94fd778") ==
+          0);
     json_object_put(a.json);
     a = sqs("SendMessage", "{\"QueueUrl\":\"" URL "\",\"MessageBody\":\"x\",\"MessageAttributes\":"
                            "{\"binaryAttribute\":{\"DataType\":\"Binary\","
                            "\"BinaryValue\":\"SGVsbG8gYmluYXJ5IHdvcmxkIQ==\"}}}");
-    CHECK(strcmp(text_at(a.json, "MD5OfMessageAttributes"),
-                 "31a92b15d92f8db860eda32aceb656c3") == 0);
+    CHECK(strcmp(text_at(a.json, "MD5OfMessageAttributes"), "31a92b15d92f8db860eda32aceb656c3") ==
+          0);
     json_object_put(a.json);
 }
 

@@ -1,0 +1,4 @@
+-- Nothing but what the handler needs: all settings that cost anything are the defaults.
+return {
+  handler = { env = { "BENCH_TARGET" } },
+}
