@@ -57,17 +57,17 @@ struct job {
 
     /* The verdict, filled in by the worker. */
     enum outcome outcome;
-    bool ran;              /* false: released before the handler was entered */
-    bool target_failed;    /* the target's own failure, uncaught (contract section 4, Targets) */
-    int64_t after_ms;      /* asked for by host.retry or Retry-After; -1: backoff decides */
-    uint32_t generation;   /* of the handler that ran it */
-    int64_t started_us;    /* CLOCK_MONOTONIC when the handler was entered */
-    int64_t duration_us;   /* in the handler, waits included */
-    char kind[24];         /* of a failure: "lua" "contract" "time" "cpu" "memory" "http" … or "" */
-    char at[96];           /* "register.lua:14", or "" */
-    char target[128];      /* scheme://host:port, with target_failed */
-    char *reason;          /* one line for the log and host.failure; owned; NULL if none */
-    char *detail;          /* traceback and the like; owned; NULL if none */
+    bool ran;            /* false: released before the handler was entered */
+    bool target_failed;  /* the target's own failure, uncaught (contract section 4, Targets) */
+    int64_t after_ms;    /* asked for by host.retry or Retry-After; -1: backoff decides */
+    uint32_t generation; /* of the handler that ran it */
+    int64_t started_us;  /* CLOCK_MONOTONIC when the handler was entered */
+    int64_t duration_us; /* in the handler, waits included */
+    char kind[24];       /* of a failure: "lua" "contract" "time" "cpu" "memory" "http" … or "" */
+    char at[96];         /* "register.lua:14", or "" */
+    char target[128];    /* scheme://host:port, with target_failed */
+    char *reason;        /* one line for the log and host.failure; owned; NULL if none */
+    char *detail;        /* traceback and the like; owned; NULL if none */
 };
 
 /* Takes `message` over (also on failure). NULL: no memory, or no MessageId, ReceiptHandle and

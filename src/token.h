@@ -16,8 +16,8 @@
 
 struct token {
     atomic_int refs;
-    uint64_t number;      /* grows with each fetch; never 0 */
-    int64_t refresh_ms;   /* CLOCK_BOOTTIME from which it should not be used: margin applied */
+    uint64_t number;    /* grows with each fetch; never 0 */
+    int64_t refresh_ms; /* CLOCK_BOOTTIME from which it should not be used: margin applied */
     char text[];
 };
 
@@ -29,14 +29,14 @@ void token_unref(struct token *t); /* NULL is fine */
 struct token_request {
     struct list node;
     int worker;
-    void *task;            /* the vm's; with its generation the vm tells a late answer */
+    void *task; /* the vm's; with its generation the vm tells a late answer */
     uint64_t task_generation;
-    char realm[256];       /* auth realm */
-    uint64_t stale;        /* number of a token that a server refused; 0: none */
+    char realm[256]; /* auth realm */
+    uint64_t stale;  /* number of a token that a server refused; 0: none */
     /* The answer: a token (one reference, the vm's), or an error. */
     struct token *token;
     struct err error;
-    bool target_failed;    /* Keycloak away or the token refused; always so but for no memory */
+    bool target_failed; /* Keycloak away or the token refused; always so but for no memory */
     char target[128];
 };
 

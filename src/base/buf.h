@@ -17,7 +17,7 @@ struct buf {
 };
 
 void buf_init(struct buf *b);
-void buf_free(struct buf *b); /* also makes it usable again, empty */
+void buf_free(struct buf *b);  /* also makes it usable again, empty */
 void buf_clear(struct buf *b); /* empty, memory kept, `failed` reset */
 
 void buf_add(struct buf *b, const void *bytes, size_t len);

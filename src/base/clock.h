@@ -6,9 +6,9 @@
 
 #include <stdint.h>
 
-int64_t clock_boot_ms(void);     /* CLOCK_BOOTTIME: leases, timers' deadlines */
-int64_t clock_mono_us(void);     /* CLOCK_MONOTONIC: durations */
-int64_t clock_wall_ms(void);     /* CLOCK_REALTIME: what people and SQS read */
+int64_t clock_boot_ms(void);       /* CLOCK_BOOTTIME: leases, timers' deadlines */
+int64_t clock_mono_us(void);       /* CLOCK_MONOTONIC: durations */
+int64_t clock_wall_ms(void);       /* CLOCK_REALTIME: what people and SQS read */
 int64_t clock_thread_cpu_us(void); /* CPU of the calling thread; 16 times dearer than mono */
 
 /* RFC 3339 with milliseconds in UTC, 24 characters and a NUL. */

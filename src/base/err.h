@@ -13,8 +13,7 @@ struct err {
 
 /* Fills `e` (which may be NULL: then nothing happens) and returns -1, so that a failing
  * function can end with `return err_set(e, ...)`. Longer texts are cut at a whole byte. */
-int err_set(struct err *e, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int err_set(struct err *e, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts "words: " before the text that is there. Returns -1. */
 int err_prefix(struct err *e, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -19,7 +19,7 @@ bool log_enabled(enum log_level level);
 struct log_field {
     const char *name;
     enum { LOG_F_TEXT, LOG_F_INT, LOG_F_SECONDS, LOG_F_RAW } type; /* RAW: text is JSON already */
-    const char *text; /* NULL: the field is left out */
+    const char *text;                                              /* NULL: the field is left out */
     int64_t number;
     double seconds;
 };
@@ -36,8 +36,7 @@ void log_fields(enum log_level level, const char *msg, const struct log_field *f
                (int)(sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field)))
 
 /* A line of words only. */
-void log_words(enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void log_words(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #define log_debug(...) log_words(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) log_words(LOG_INFO, __VA_ARGS__)
 #define log_warn(...) log_words(LOG_WARN, __VA_ARGS__)

@@ -23,7 +23,7 @@ struct table {
 
 #define table_entry(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
 
-int table_init(struct table *t); /* -1: no memory */
+int table_init(struct table *t);  /* -1: no memory */
 void table_free(struct table *t); /* the entries stay, they are the caller's */
 
 struct table_node *table_find(const struct table *t, const char *key);

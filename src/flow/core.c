@@ -28,7 +28,7 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
 
 static void stop_timers(struct flow *f)
 {
-    struct timer *timers[] = {&f->intake.timer,  &f->leases.timer, &f->settle.linger,
+    struct timer *timers[] = {&f->intake.timer, &f->leases.timer, &f->settle.linger,
                               &f->settle.again, &f->drain.cut,    &f->drain.deadline};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
         flow_stop(f, timers[i]);
@@ -83,10 +83,9 @@ void flow_report(const struct flow *f)
 {
     const struct flow_counts *c = &f->counts;
     log_with(LOG_INFO, "state", LF_INT("in_hand", (int64_t)f->in_hand.count),
-             LF_INT("buffered", f->dispatch.buffered_count),
-             LF_INT("running", f->dispatch.running), LF_INT("parked", f->targets.parked),
-             LF_INT("settling", f->settle.settling), LF_INT("polls_open", f->intake.open),
-             LF_INT("targets_down", f->targets.down),
+             LF_INT("buffered", f->dispatch.buffered_count), LF_INT("running", f->dispatch.running),
+             LF_INT("parked", f->targets.parked), LF_INT("settling", f->settle.settling),
+             LF_INT("polls_open", f->intake.open), LF_INT("targets_down", f->targets.down),
              LF_TEXT("receiving", f->drain.draining       ? "no: stopping"
                                   : f->intake.paused      ? "no: paused"
                                   : f->targets.down > 0   ? "no: a target is down"

@@ -71,8 +71,7 @@ static void hand_over(struct flow *f, struct message *m, int worker)
 void dispatch_kick(struct flow *f)
 {
     bool any = false;
-    list_for_each(node, &f->dispatch.buffered)
-    {
+    list_for_each (node, &f->dispatch.buffered) {
         struct message *m = list_entry(node, struct message, node);
         if (f->targets.down > 0 && !m->probes)
             break; /* probes stand first */

@@ -22,11 +22,11 @@ struct flow_options {
     int visibility_s;       /* length of a lease */
     double retry_base_s;
     double retry_cap_s;
-    int64_t hold_ms;     /* longest parking of one message */
-    int64_t probe_ms;    /* between probes of a target that is down */
-    int64_t drain_ms;    /* how long running handlers may go on after flow_drain */
+    int64_t hold_ms;        /* longest parking of one message */
+    int64_t probe_ms;       /* between probes of a target that is down */
+    int64_t drain_ms;       /* how long running handlers may go on after flow_drain */
     int64_t unreachable_ms; /* how long the queue may stay away before its first answer */
-    double log_settled;  /* share of the lines for acked messages, 0-1; others always */
+    double log_settled;     /* share of the lines for acked messages, 0-1; others always */
     bool until_empty;
     int64_t patience_ms; /* until_empty: a retry of ours due within this is waited for */
 };

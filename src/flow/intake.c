@@ -94,8 +94,7 @@ static void back_off(struct flow *f, const struct queue_result *result)
     if (cap_ms > ERROR_CAP_MS)
         cap_ms = ERROR_CAP_MS;
     int64_t delay_ms =
-        fault ? FAULT_EVERY_MS
-              : ERROR_BASE_MS / 2 + (int64_t)(flow_random(f) % (uint64_t)cap_ms);
+        fault ? FAULT_EVERY_MS : ERROR_BASE_MS / 2 + (int64_t)(flow_random(f) % (uint64_t)cap_ms);
     if (result->retry_after_ms > delay_ms)
         delay_ms = result->retry_after_ms < ERROR_CAP_MS ? result->retry_after_ms : ERROR_CAP_MS;
     f->intake.backing_off = true;
@@ -135,7 +134,7 @@ static void poll_failed(struct flow *f, const struct queue_result *result)
 static void poll_answered(struct flow *f, struct queue_receive *r)
 {
     int came = 0;
-    list_for_each(node, &r->jobs)
+    list_for_each (node, &r->jobs)
         came++;
     if (f->intake.errors > 0)
         log_info("receiving works again after %d failures", f->intake.errors);

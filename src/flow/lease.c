@@ -58,8 +58,8 @@ static void lapse(struct flow *f, struct message *m)
     m->lost = true;
     f->counts.lease_lost++;
     lease_end(f, m);
-    log_with(LOG_WARN, "lease lost: others may receive the message now",
-             LF_TEXT("id", m->job->id), LF_INT("receives", m->receive_count));
+    log_with(LOG_WARN, "lease lost: others may receive the message now", LF_TEXT("id", m->job->id),
+             LF_INT("receives", m->receive_count));
     if (m->state == RUNNING) {
         /* What has sent something finishes; what has not would only do it twice. */
         if (atomic_load(&m->job->wire_until_ms) == WIRE_NEVER) {

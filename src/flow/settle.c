@@ -81,22 +81,22 @@ static void log_settled(struct flow *f, const struct message *m)
     const struct job *job = m->job;
     bool ran = !m->out && job->ran;
     bool failed = m->kind == SETTLE_RETRY || m->kind == SETTLE_REJECT;
-    log_with(
-        failed || m->lost ? LOG_WARN : LOG_INFO, "settled", LF_TEXT("id", job->id),
-        LF_TEXT("queue", f->options.queue_name),
-        LF_TEXT("outcome", m->lost ? "lease_lost" : kind_names[m->kind]),
-        LF_TEXT("reason", m->out ? NULL : job->reason), LF_TEXT("kind", ran && *job->kind ? job->kind : NULL),
-        LF_INT("attempt", m->receive_count + m->reruns),
-        ran ? LF_SECONDS("dur_s", (double)job->duration_us / 1e6) : LF_TEXT("dur_s", NULL),
-        ran ? LF_SECONDS("wait_s", (double)(job->started_us - job->received_us) / 1e6)
-            : LF_TEXT("wait_s", NULL),
-        ran ? LF_INT("gen", job->generation) : LF_TEXT("gen", NULL),
-        LF_TEXT("at", ran && *job->at ? job->at : NULL),
-        failed ? LF_INT("again_s", m->visibility_s) : LF_TEXT("again_s", NULL),
-        LF_TEXT("note", m->kind == SETTLE_REJECT
-                            ? "kept: dead letters are not sent yet, it is retried at the cap"
-                            : NULL),
-        LF_TEXT("detail", failed ? job->detail : NULL));
+    log_with(failed || m->lost ? LOG_WARN : LOG_INFO, "settled", LF_TEXT("id", job->id),
+             LF_TEXT("queue", f->options.queue_name),
+             LF_TEXT("outcome", m->lost ? "lease_lost" : kind_names[m->kind]),
+             LF_TEXT("reason", m->out ? NULL : job->reason),
+             LF_TEXT("kind", ran && *job->kind ? job->kind : NULL),
+             LF_INT("attempt", m->receive_count + m->reruns),
+             ran ? LF_SECONDS("dur_s", (double)job->duration_us / 1e6) : LF_TEXT("dur_s", NULL),
+             ran ? LF_SECONDS("wait_s", (double)(job->started_us - job->received_us) / 1e6)
+                 : LF_TEXT("wait_s", NULL),
+             ran ? LF_INT("gen", job->generation) : LF_TEXT("gen", NULL),
+             LF_TEXT("at", ran && *job->at ? job->at : NULL),
+             failed ? LF_INT("again_s", m->visibility_s) : LF_TEXT("again_s", NULL),
+             LF_TEXT("note", m->kind == SETTLE_REJECT
+                                 ? "kept: dead letters are not sent yet, it is retried at the cap"
+                                 : NULL),
+             LF_TEXT("detail", failed ? job->detail : NULL));
 }
 
 static void gone(struct flow *f, struct message *m)
@@ -192,8 +192,7 @@ static void flush_op(struct flow *f, enum queue_op op)
             return;
         }
         while (c->batch.count < QUEUE_BATCH_MAX && f->settle.pending_count[op] > 0) {
-            struct message *m =
-                list_entry(list_pop(&f->settle.pending[op]), struct message, node);
+            struct message *m = list_entry(list_pop(&f->settle.pending[op]), struct message, node);
             f->settle.pending_count[op]--;
             batch_add(c, m, m->visibility_s);
         }
@@ -216,8 +215,7 @@ static void on_again(struct timer *t)
 {
     struct flow *f = flow_of(t, settle.again);
     int64_t now = flow_now(f), next_ms = INT64_MAX;
-    list_for_each(node, &f->settle.later)
-    {
+    list_for_each (node, &f->settle.later) {
         struct message *m = list_entry(node, struct message, node);
         if (m->settle_due_ms <= now)
             enqueue(f, m);

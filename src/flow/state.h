@@ -20,8 +20,8 @@
 enum {
     POLLS_MAX = 8,
     SETTLE_LINGER_MS = 5,
-    SETTLING_FREE = 100,  /* so many messages may be settling without counting as in hand */
-    RELEASE_LATER_S = 5,  /* for a message that cannot be taken just now */
+    SETTLING_FREE = 100, /* so many messages may be settling without counting as in hand */
+    RELEASE_LATER_S = 5, /* for a message that cannot be taken just now */
 };
 
 enum message_state { BUFFERED, RUNNING, PARKED, SETTLING };
@@ -37,24 +37,24 @@ struct receipt {
 struct message {
     struct list node;
     struct table_node by_id;
-    struct job *job;       /* read-only and not ours to free while `out` */
-    bool out;              /* a worker has the job */
+    struct job *job; /* read-only and not ours to free while `out` */
+    bool out;        /* a worker has the job */
     enum message_state state;
 
-    const char *handle;    /* the newest */
+    const char *handle; /* the newest */
     struct receipt *receipts;
     int receive_count;
-    int reruns;            /* runs again here */
+    int reruns; /* runs again here */
     uint64_t body_hash;
-    bool claimed;          /* dedupe holds its key for us */
+    bool claimed; /* dedupe holds its key for us */
 
-    struct list lease;     /* in flow->leases while it is extended */
-    int64_t received_ms;   /* boot clock: first byte of the newest receive */
+    struct list lease;   /* in flow->leases while it is extended */
+    int64_t received_ms; /* boot clock: first byte of the newest receive */
     int64_t lease_until_ms;
-    int64_t lease_due_ms;  /* next look at the lease: extend, or notice that it lapsed */
-    bool extending;        /* an extension is on the wire */
-    bool lost;             /* the lease lapsed while in hand */
-    bool dropped;          /* gone, but for the extension on the wire that points at it */
+    int64_t lease_due_ms; /* next look at the lease: extend, or notice that it lapsed */
+    bool extending;       /* an extension is on the wire */
+    bool lost;            /* the lease lapsed while in hand */
+    bool dropped;         /* gone, but for the extension on the wire that points at it */
 
     struct target *probes; /* the target that it was sent to try */
     int64_t parked_ms;     /* first parking since it was received */
@@ -104,23 +104,23 @@ struct flow {
         struct poll polls[POLLS_MAX];
         int open;
         int reserved;
-        int errors;           /* in a row */
-        bool answered;        /* the queue has answered once */
+        int errors;    /* in a row */
+        bool answered; /* the queue has answered once */
         bool paused;
         bool backing_off;
         int64_t started_ms;
-        struct timer timer;   /* the next poll after a backoff or a small one */
+        struct timer timer; /* the next poll after a backoff or a small one */
         struct log_gate gate;
     } intake;
 
     struct { /* dispatch.c */
         struct list buffered;
-        int *busy;            /* per worker */
+        int *busy;             /* per worker */
         struct list *outgoing; /* per worker, filled and emptied within one pass */
         int running;
         int buffered_count;
         double completed_per_s;
-        int64_t completed;    /* since rate_ms */
+        int64_t completed; /* since rate_ms */
         int64_t rate_ms;
     } dispatch;
 
@@ -135,13 +135,13 @@ struct flow {
         struct timer timer;
     } leases;
 
-    struct { /* settle.c */
+    struct {                    /* settle.c */
         struct list pending[2]; /* by queue_op */
         int pending_count[2];
-        struct list later;      /* to be tried again */
+        struct list later; /* to be tried again */
         struct timer linger;
         struct timer again;
-        int settling;           /* messages in state SETTLING */
+        int settling; /* messages in state SETTLING */
     } settle;
 
     struct { /* until_empty.c */
@@ -153,7 +153,7 @@ struct flow {
         bool draining;
         bool out_of_time;
         bool ended;
-        struct timer cut;       /* the open polls */
+        struct timer cut; /* the open polls */
         struct timer deadline;
     } drain;
 };
@@ -178,8 +178,7 @@ static inline void flow_stop(const struct flow *f, struct timer *t)
     f->seam.timers.ops->stop(f->seam.timers.self, t);
 }
 
-#define flow_of(pointer, member)                                                                   \
-    ((struct flow *)((char *)(pointer)-offsetof(struct flow, member)))
+#define flow_of(pointer, member) ((struct flow *)((char *)(pointer)-offsetof(struct flow, member)))
 
 /* message.c: the record. message_drop takes it out of everything and frees it. */
 struct message *message_new(struct flow *f, struct job *job, int64_t first_byte_ms);
@@ -215,8 +214,8 @@ void verdict_retry(struct flow *f, struct message *m);
 /* target.c */
 void target_init(struct flow *f);
 void target_free(struct flow *f);
-void target_failed(struct flow *f, struct message *m); /* its run was: the target is down */
-void target_park(struct flow *f, struct message *m);   /* until the target is back */
+void target_failed(struct flow *f, struct message *m);      /* its run was: the target is down */
+void target_park(struct flow *f, struct message *m);        /* until the target is back */
 void target_probe_ended(struct flow *f, struct message *m); /* not by the target's failure */
 void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *));
 int target_permits(const struct flow *f); /* messages that may be in hand on its account */

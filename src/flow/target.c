@@ -32,8 +32,7 @@ static void expire(struct target *t)
 {
     struct flow *f = t->flow;
     int64_t now = flow_now(f);
-    list_for_each(node, &t->parked)
-    {
+    list_for_each (node, &t->parked) {
         struct message *m = list_entry(node, struct message, node);
         if (now - m->parked_ms < f->options.hold_ms)
             continue;

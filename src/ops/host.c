@@ -137,9 +137,8 @@ static void on_ready(void *arg)
 {
     struct host *h = arg;
     log_with(LOG_INFO, "consuming", LF_TEXT("queue", sqs_queue_url(h->sqs)),
-             LF_TEXT("handler", h->options->handler_path),
-             LF_INT("workers", h->conf->workers.max), LF_INT("slots", h->conf->slots),
-             LF_TEXT("keycloak", h->conf->keycloak.url));
+             LF_TEXT("handler", h->options->handler_path), LF_INT("workers", h->conf->workers.max),
+             LF_INT("slots", h->conf->slots), LF_TEXT("keycloak", h->conf->keycloak.url));
 }
 
 static int exit_code_of(enum flow_end end)
@@ -188,9 +187,8 @@ static int make_clients(struct host *h, struct err *e)
     h->creds = h->fetch ? creds_new(e) : NULL;
     if (!h->creds)
         return -1;
-    struct sqs_options sqs = {.endpoint = c->queue.endpoint,
-                              .region = c->queue.region,
-                              .queue_url = c->queue.url};
+    struct sqs_options sqs = {
+        .endpoint = c->queue.endpoint, .region = c->queue.region, .queue_url = c->queue.url};
     h->sqs = sqs_new(&sqs, h->fetch, h->creds, e);
     return h->sqs ? 0 : -1;
 }

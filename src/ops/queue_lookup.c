@@ -79,10 +79,8 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int events)
 void queue_lookup_start(struct queue_lookup *l, struct ev_loop *loop, struct sqs *sqs,
                         const char *name, int64_t patience_ms)
 {
-    *l = (struct queue_lookup){.loop = loop,
-                               .sqs = sqs,
-                               .name = name,
-                               .give_up_ms = clock_boot_ms() + patience_ms};
+    *l = (struct queue_lookup){
+        .loop = loop, .sqs = sqs, .name = name, .give_up_ms = clock_boot_ms() + patience_ms};
     ev_timer_init(&l->again, on_again, 0., 0.);
     l->again.data = l;
     ask(l);

@@ -16,7 +16,7 @@ struct queue_lookup {
     const char *name;
     int64_t give_up_ms; /* CLOCK_BOOTTIME */
     ev_timer again;
-    bool ended;       /* then `error.code` is 0 and the queue URL is set, or it tells why not */
+    bool ended; /* then `error.code` is 0 and the queue URL is set, or it tells why not */
     struct err error;
 };
 

@@ -7,10 +7,10 @@
 
 struct signals_events {
     void *arg;
-    void (*stop)(void *arg);                /* TERM, INT */
-    void (*reload)(void *arg);              /* HUP */
-    void (*report)(void *arg);              /* USR1 */
-    void (*pause)(void *arg, bool paused);  /* TSTP, CONT; only without a terminal */
+    void (*stop)(void *arg);               /* TERM, INT */
+    void (*reload)(void *arg);             /* HUP */
+    void (*report)(void *arg);             /* USR1 */
+    void (*pause)(void *arg, bool paused); /* TSTP, CONT; only without a terminal */
 };
 
 struct signals {

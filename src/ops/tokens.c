@@ -14,7 +14,7 @@
 
 enum {
     WARM_AGAIN_MS = 2000,
-    MARGIN_MIN_MS = 5000,  /* reference: keycloak, section 1 */
+    MARGIN_MIN_MS = 5000, /* reference: keycloak, section 1 */
     MARGIN_MAX_MS = 30000,
     ANSWER_MAX_BYTES = 1 << 20,
 };
@@ -22,10 +22,10 @@ enum {
 struct realm {
     struct table_node by_name;
     struct tokens *tokens;
-    struct token *token;     /* NULL: none that is good */
-    struct list waiting;     /* token_request */
+    struct token *token; /* NULL: none that is good */
+    struct list waiting; /* token_request */
     struct fetch_call *call;
-    struct buf body;         /* of the call; holds the secret */
+    struct buf body; /* of the call; holds the secret */
     int64_t asked_ms;
     char *url;
     char name[];
@@ -121,8 +121,7 @@ static struct token *read_token(struct realm *r, struct json_object *answer)
 static const char *member(struct json_object *o, const char *name)
 {
     struct json_object *v;
-    return o && json_object_object_get_ex(o, name, &v) &&
-                   json_object_is_type(v, json_type_string)
+    return o && json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
                ? json_object_get_string(v)
                : "";
 }
@@ -142,8 +141,9 @@ static const char *advice(int status, const char *error)
 static int read_answer(struct realm *r, const struct fetch_response *resp, struct err *e)
 {
     if (resp->result != FETCH_OK)
-        return err_set(e, 0, "no token from Keycloak: POST %s: %s. Is it running, and is "
-                             "keycloak.url right? Trying again.",
+        return err_set(e, 0,
+                       "no token from Keycloak: POST %s: %s. Is it running, and is "
+                       "keycloak.url right? Trying again.",
                        r->url, resp->error);
     struct json_object *answer = json_tokener_parse(resp->body);
     int rc = 0;
@@ -200,8 +200,9 @@ static int make_body(struct realm *r, struct err *e)
     if (o->client_secret)
         buf_str(&secret, o->client_secret);
     else if (!o->client_secret_file)
-        rc = err_set(e, 0, "no client secret: set keycloak.client_secret_file to a file that "
-                           "holds it, or LUAHOST_KEYCLOAK_CLIENT_SECRET");
+        rc = err_set(e, 0,
+                     "no client secret: set keycloak.client_secret_file to a file that "
+                     "holds it, or LUAHOST_KEYCLOAK_CLIENT_SECRET");
     else
         rc = conf_read_secret(o->client_secret_file, &secret, e);
     if (rc == 0) {
@@ -326,8 +327,8 @@ void tokens_warm(struct tokens *t, const char *realm)
 }
 
 struct tokens *tokens_new(struct ev_loop *loop, struct fetch *fetch,
-                          const struct tokens_options *options,
-                          const struct tokens_events *events, struct err *e)
+                          const struct tokens_options *options, const struct tokens_events *events,
+                          struct err *e)
 {
     struct tokens *t = calloc(1, sizeof *t);
     if (!t || table_init(&t->realms) != 0) {

@@ -13,7 +13,7 @@ struct ev_loop;
 struct tokens;
 
 struct tokens_options {
-    const char *keycloak_url;  /* NULL: not configured, every request fails with words */
+    const char *keycloak_url; /* NULL: not configured, every request fails with words */
     const char *client_id;
     const char *client_secret;      /* given directly, or NULL */
     const char *client_secret_file; /* read again at each fetch, so that a rotated one is found */
@@ -30,8 +30,8 @@ struct tokens_events {
 
 /* The options' strings must outlive it. NULL with `e`: no memory, or no usable URL. */
 struct tokens *tokens_new(struct ev_loop *loop, struct fetch *fetch,
-                          const struct tokens_options *options,
-                          const struct tokens_events *events, struct err *e);
+                          const struct tokens_options *options, const struct tokens_events *events,
+                          struct err *e);
 void tokens_free(struct tokens *t); /* requests that wait are answered with an error */
 
 /* Answers by events.answer, perhaps at once. */

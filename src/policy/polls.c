@@ -22,8 +22,8 @@ struct polls_grant polls_next(struct polls *p, const struct polls_ask *ask)
         return none;
     }
     p->last_ms = ask->now_ms;
-    int wait_s = ask->open == 0 || ask->wait_s < EXTRA_POLL_WAIT_S ? ask->wait_s
-                                                                    : EXTRA_POLL_WAIT_S;
+    int wait_s =
+        ask->open == 0 || ask->wait_s < EXTRA_POLL_WAIT_S ? ask->wait_s : EXTRA_POLL_WAIT_S;
     return (struct polls_grant){.messages = messages, .wait_s = wait_s};
 }
 

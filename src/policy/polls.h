@@ -7,23 +7,23 @@
 #include <stdint.h>
 
 struct polls {
-    int wanted;        /* polls that may be open at once, 1…max */
+    int wanted; /* polls that may be open at once, 1…max */
     int max;
-    int64_t last_ms;   /* start of the last poll */
+    int64_t last_ms; /* start of the last poll */
 };
 
 struct polls_ask {
-    int capacity;   /* slots that may run, plus prefetch */
-    int in_hand;    /* received and not settled */
-    int reserved;   /* asked for by polls that are open */
-    int open;       /* polls open */
-    int batch;      /* most messages a receive may ask for, 1-10 */
-    int wait_s;     /* the long poll's */
+    int capacity; /* slots that may run, plus prefetch */
+    int in_hand;  /* received and not settled */
+    int reserved; /* asked for by polls that are open */
+    int open;     /* polls open */
+    int batch;    /* most messages a receive may ask for, 1-10 */
+    int wait_s;   /* the long poll's */
     int64_t now_ms;
 };
 
 struct polls_grant {
-    int messages;   /* 0: open no poll now */
+    int messages; /* 0: open no poll now */
     int wait_s;
     int64_t again_ms; /* with messages == 0: ask again after this; 0: when something changes */
 };

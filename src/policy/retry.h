@@ -6,8 +6,8 @@
 
 enum {
     RETRY_MIN_S = 1,
-    VISIBILITY_MAX_S = 43200,      /* 12 hours from the receive (reference: sqs, section 7) */
-    VISIBILITY_MARGIN_S = 60,      /* kept off the 12 hours: clocks and a call in between */
+    VISIBILITY_MAX_S = 43200, /* 12 hours from the receive (reference: sqs, section 7) */
+    VISIBILITY_MARGIN_S = 60, /* kept off the 12 hours: clocks and a call in between */
 };
 
 /* Seconds for attempt 1, 2, …: uniform between RETRY_MIN_S and min(cap, base · 2^(attempt−1)).

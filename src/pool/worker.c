@@ -86,10 +86,8 @@ static void tell_state(struct worker *w, enum worker_state state)
 
 static int prepare(struct worker *w)
 {
-    struct vm_ports ports = {.arg = w,
-                             .loop = w->loop,
-                             .verdict = port_verdict,
-                             .ask_token = port_ask_token};
+    struct vm_ports ports = {
+        .arg = w, .loop = w->loop, .verdict = port_verdict, .ask_token = port_ask_token};
     w->fetch = fetch_new(w->loop, &w->fetch_options, &w->error);
     if (!w->fetch)
         return -1;

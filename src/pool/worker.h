@@ -19,7 +19,7 @@ struct worker_home {
     struct mailbox *verdicts; /* struct job by node */
     struct mailbox *tokens;   /* struct token_request by node: questions */
     struct ev_loop *loop;
-    ev_async *state_changed;  /* a worker became ready or failed */
+    ev_async *state_changed; /* a worker became ready or failed */
 };
 
 struct worker {
@@ -34,7 +34,7 @@ struct worker {
     struct mailbox tokens; /* answers */
     ev_async nudge;        /* `stop` or `cancels` was set */
     atomic_bool stop;
-    atomic_bool cancels;   /* look for fenced jobs */
+    atomic_bool cancels; /* look for fenced jobs */
 
     /* To the core: `error` is written before `state`. */
     atomic_int state;

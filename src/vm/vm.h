@@ -23,12 +23,12 @@ struct fetch;
 struct vm;
 
 struct vm_options {
-    const char *handler_path;   /* shown in messages; `require` looks beside it */
-    const char *source;         /* the handler's text; NULL: read from handler_path */
+    const char *handler_path; /* shown in messages; `require` looks beside it */
+    const char *source;       /* the handler's text; NULL: read from handler_path */
     size_t source_len;
     uint32_t generation;
-    const char *queue_name;     /* msg.queue */
-    const char *handler_json;   /* the configuration's `handler` block as JSON, "{}" if none */
+    const char *queue_name;   /* msg.queue */
+    const char *handler_json; /* the configuration's `handler` block as JSON, "{}" if none */
     double limit_time_s;
     double limit_cpu_s;
     size_t limit_memory_bytes;
@@ -36,8 +36,8 @@ struct vm_options {
     int http_timeout_ms;
     int http_connect_timeout_ms;
     size_t http_max_body_bytes;
-    const char *http_allow;     /* comma-separated hosts that host.http may call; NULL: all */
-    const char *keycloak_url;   /* NULL: not configured */
+    const char *http_allow;   /* comma-separated hosts that host.http may call; NULL: all */
+    const char *keycloak_url; /* NULL: not configured */
     const char *keycloak_realm;
     const char *keycloak_auth_realm; /* NULL: the realm */
 };
@@ -78,7 +78,7 @@ void vm_turn(struct vm *vm);
 /* The core's answer to ask_token; may come for a task that is dead: then it is dropped. */
 void vm_token_answer(struct vm *vm, struct token_request *req);
 
-int vm_tasks(const struct vm *vm);             /* open */
+int vm_tasks(const struct vm *vm); /* open */
 size_t vm_memory_bytes(const struct vm *vm);
 
 #endif

@@ -47,7 +47,7 @@ struct call {
 };
 
 static struct slot slots[SLOTS], *free_slots;
-static int free_count, asked; /* slots free; messages asked for by open polls */
+static int free_count, asked;             /* slots free; messages asked for by open polls */
 static struct call *free_calls, *deletes; /* deletes: the batch that is being filled */
 static int unconfirmed;
 static bool came_empty;
@@ -267,7 +267,8 @@ static void poll_more(void)
     }
 }
 
-/* ---- start and end ---------------------------------------------------------------------------- */
+/* ---- start and end ----------------------------------------------------------------------------
+ */
 
 static void start_lua(const char *handler)
 {

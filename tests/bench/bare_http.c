@@ -37,7 +37,8 @@ static void act(curl_socket_t fd, int events)
 static void on_socket(struct ev_loop *loop, ev_io *w, int events)
 {
     (void)loop;
-    act(w->fd, (events & EV_READ ? CURL_CSELECT_IN : 0) | (events & EV_WRITE ? CURL_CSELECT_OUT : 0));
+    act(w->fd,
+        (events & EV_READ ? CURL_CSELECT_IN : 0) | (events & EV_WRITE ? CURL_CSELECT_OUT : 0));
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int events)

@@ -93,7 +93,8 @@ static void md5_hex(const struct text *t, char out[33])
 /* "AQEB", eight digits with the message's number, and what looks like the rest of a handle. */
 static void render_handle(struct text *t, int n)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     char fill[HANDLE_FILL];
     uint64_t x = (uint64_t)n * UINT64_C(0x9E3779B97F4A7C15) + 1;
     for (int i = 0; i < HANDLE_FILL; i++) {
@@ -316,17 +317,17 @@ bool work_summary(const struct work *w, FILE *out)
     int unfinished = 0;
     for (int n = 1; n <= w->messages; n++)
         unfinished += w->state[n] != (RECEIVED | POSTED | DELETED);
-    bool good = faults == 0 && unfinished == 0 && w->posts == w->messages &&
-                w->deletes == w->messages;
+    bool good =
+        faults == 0 && unfinished == 0 && w->posts == w->messages && w->deletes == w->messages;
     fprintf(out,
             "{\"good\":%s,\"messages\":%d,\"posts\":%ld,\"deletes\":%ld,\"unfinished\":%d,"
             "\"posted_twice\":%ld,\"deleted_twice\":%ld,\"deleted_unposted\":%ld,"
             "\"given_back\":%ld,\"unsigned\":%ld,\"bad\":%ld,\"receives\":%ld,"
             "\"empty_receives\":%ld,\"delete_calls\":%ld,\"extended\":%ld,\"tokens\":%ld,"
             "\"busy_s\":%.3f}\n",
-            good ? "true" : "false", w->messages, w->posts, w->deletes, unfinished,
-            w->posted_twice, w->deleted_twice, w->deleted_unposted, w->given_back,
-            w->unsigned_calls, w->bad_calls, w->receives, w->empty_receives, w->delete_calls,
-            w->extended, w->tokens, (double)(w->last_us - w->first_us) / 1e6);
+            good ? "true" : "false", w->messages, w->posts, w->deletes, unfinished, w->posted_twice,
+            w->deleted_twice, w->deleted_unposted, w->given_back, w->unsigned_calls, w->bad_calls,
+            w->receives, w->empty_receives, w->delete_calls, w->extended, w->tokens,
+            (double)(w->last_us - w->first_us) / 1e6);
     return good;
 }

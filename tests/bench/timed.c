@@ -44,11 +44,12 @@ int main(int argc, char **argv)
         return 2;
     }
     FILE *out = fopen(argv[1], "w");
-    if (!out || fprintf(out,
-                        "{\"user_s\":%.6f,\"sys_s\":%.6f,\"wall_s\":%.3f,\"rss_kib\":%ld,"
-                        "\"waits\":%ld,\"preempted\":%ld}\n",
-                        seconds(u.ru_utime), seconds(u.ru_stime), now_s() - start_s, u.ru_maxrss,
-                        u.ru_nvcsw, u.ru_nivcsw) < 0 ||
+    if (!out ||
+        fprintf(out,
+                "{\"user_s\":%.6f,\"sys_s\":%.6f,\"wall_s\":%.3f,\"rss_kib\":%ld,"
+                "\"waits\":%ld,\"preempted\":%ld}\n",
+                seconds(u.ru_utime), seconds(u.ru_stime), now_s() - start_s, u.ru_maxrss,
+                u.ru_nvcsw, u.ru_nivcsw) < 0 ||
         fclose(out) != 0) {
         fprintf(stderr, "timed: %s: %s\n", argv[1], strerror(errno));
         return 2;

@@ -191,9 +191,12 @@ bool host_asleep(struct host *h)
 static void fall_asleep(struct host *h)
 {
     h->asleep_until_ms = sim.now_ms + between(&sim.fault, 1000, sim.visibility_s * 3000);
-    for (int i = 0; i < sim.count; i++)
-        if (sim.records[i].holder == h)
-            sim.records[i].excused = true;
+    for (int i = 0; i < sim.count; i++) {
+        if (sim.records[i].holder != h)
+            continue;
+        sim.records[i].excused = true;
+        tell(&sim.records[i], "host %d sleeps until %lld", h->index, (long long)h->asleep_until_ms);
+    }
 }
 
 void host_trouble(void *arg, uint64_t number)
@@ -202,7 +205,7 @@ void host_trouble(void *arg, uint64_t number)
     (void)number;
     if (sim.now_ms >= sim.faults_end_ms)
         return;
-    if (h->up && !h->draining) {
+    if (h->up && !h->draining && !host_asleep(h)) {
         if (strikes(FAULT_crash, 100))
             host_crash(h);
         else if (strikes(FAULT_restart, 100))

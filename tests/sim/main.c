@@ -76,8 +76,8 @@ static void end(void)
 {
     for (int i = 0; i < sim.host_count; i++)
         host_free(&sim.hosts[i]);
-    check(INV_clean, sim.jobs_made == sim.jobs_freed, "%" PRId64 " jobs were made, %" PRId64
-          " freed", sim.jobs_made, sim.jobs_freed);
+    check(INV_clean, sim.jobs_made == sim.jobs_freed,
+          "%" PRId64 " jobs were made, %" PRId64 " freed", sim.jobs_made, sim.jobs_freed);
     queue_forget_events(); /* the rest of the heap belongs to hosts that are gone */
     free(sim.heap);
     free(sim.records);

@@ -113,8 +113,7 @@ static void check_start(struct host *h, struct record *r, int worker)
 {
     check(INV_slots, h->busy[worker] < h->slots, "host %d gives worker %d more than %d", h->index,
           worker, h->slots);
-    list_for_each(node, &h->running)
-    {
+    list_for_each (node, &h->running) {
         struct run *other = list_entry(node, struct run, node);
         check(INV_one_runner, other->record != r, "%s runs twice in host %d", r->id, h->index);
     }

@@ -162,8 +162,7 @@ static bool take(struct call *c, int visibility_s)
 /* Its host has a settlement of it on the wire and does not extend it any more. */
 static bool being_settled(struct host *h, const struct record *r)
 {
-    list_for_each(node, &h->calls)
-    {
+    list_for_each (node, &h->calls) {
         const struct call *c = list_entry(node, struct call, node);
         for (int i = 0; c->batch && i < c->count; i++)
             if (c->records[i] == r->number)
@@ -193,11 +192,12 @@ static void receive_answered(void *arg, uint64_t number)
                 r->excused = true;
                 continue;
             }
-            r->excused = r->visible_ms - sim.now_ms < sim.visibility_s * 600 ||
-                         being_settled(h, r);
+            r->excused = r->visible_ms - sim.now_ms < sim.visibility_s * 600 || being_settled(h, r);
             r->holder = h;
             r->holder_life = h->life;
             r->heard = r->handle;
+            tell(r, "host %d hears of handle %llu%s", h->index, (unsigned long long)r->handle,
+                 r->excused ? ", excused" : "");
         }
     }
     call_free(c);
@@ -249,8 +249,8 @@ static int receive(void *self, struct queue_receive *q)
 {
     struct host *h = self;
     check(INV_drain, !h->draining, "host %d receives after its drain began", h->index);
-    check(INV_outage, !h->down_known || q->max == 1,
-          "host %d receives %d while its target is down", h->index, q->max);
+    check(INV_outage, !h->down_known || q->max == 1, "host %d receives %d while its target is down",
+          h->index, q->max);
     struct call *c = call_new(h);
     c->receive = q;
     c->give_up_ms = sim.now_ms + q->wait_s * 1000;
@@ -421,8 +421,8 @@ static void note_entry(struct call *c, int i)
         check(INV_newest, handle >= r->heard, "%s: handle %llu is used, host %d knows %llu", r->id,
               handle, h->index, (unsigned long long)r->heard);
     /* An extension by an older handle changes nothing any more. */
-    check(INV_ordered, !extends(r, h) || r->extender_handle != handle, "%s: two calls on the wire could overtake each other",
-          r->id);
+    check(INV_ordered, !extends(r, h) || r->extender_handle != handle,
+          "%s: two calls on the wire could overtake each other", r->id);
     /* Retries are always shorter than the lease here: that is how extensions are told. */
     bool extension = c->batch->op == QUEUE_CHANGE && e->visibility_s == sim.visibility_s;
     if (extension) {
@@ -430,7 +430,7 @@ static void note_entry(struct call *c, int i)
         r->extender_life = h->life;
         r->extender_handle = handle;
         r->excused = r->excused || h->draining;
-    } else {
+    } else if (r->holder == h) {
         r->holder = NULL; /* a settlement lets it go */
     }
 }

@@ -19,26 +19,26 @@ enum { HOSTS_MAX = 4, WORKERS_MAX = 8 };
 
 /* Faults that a seed switches on, each drawn for itself: most runs lack some of them. */
 #define FAULTS(X)                                                                                  \
-    X(receive_lost)     /* never reached the queue */                                              \
-    X(receive_unheard)  /* executed, answer lost: counts burn, messages hide */                    \
-    X(receive_late)     /* the answer takes long, perhaps longer than the lease */                 \
-    X(receive_busy)     /* 5xx or throttled */                                                     \
-    X(duplicate)        /* handed out while hidden */                                              \
+    X(receive_lost)    /* never reached the queue */                                               \
+    X(receive_unheard) /* executed, answer lost: counts burn, messages hide */                     \
+    X(receive_late)    /* the answer takes long, perhaps longer than the lease */                  \
+    X(receive_busy)    /* 5xx or throttled */                                                      \
+    X(duplicate)       /* handed out while hidden */                                               \
     X(batch_lost)                                                                                  \
-    X(batch_unheard)    /* executed, answer lost */                                                \
+    X(batch_unheard) /* executed, answer lost */                                                   \
     X(batch_late)                                                                                  \
     X(batch_busy)                                                                                  \
-    X(entry_failed)     /* one entry, not the sender's fault */                                    \
-    X(entry_missing)    /* one entry in neither list of the answer */                              \
-    X(slow_handler)     /* longer than the lease */                                                \
+    X(entry_failed)  /* one entry, not the sender's fault */                                       \
+    X(entry_missing) /* one entry in neither list of the answer */                                 \
+    X(slow_handler)  /* longer than the lease */                                                   \
     X(handler_error)                                                                               \
     X(handler_reject)                                                                              \
-    X(target_down)      /* for a while every run fails by the target */                            \
-    X(crash)            /* a host dies and comes back without its memory */                        \
-    X(restart)          /* a host drains and comes back */                                         \
-    X(hurry)            /* a second signal during the drain */                                     \
-    X(pause)            /* a host stands still, then believes its old leases */                    \
-    X(queue_away)       /* for a while nothing reaches the queue */
+    X(target_down) /* for a while every run fails by the target */                                 \
+    X(crash)       /* a host dies and comes back without its memory */                             \
+    X(restart)     /* a host drains and comes back */                                              \
+    X(hurry)       /* a second signal during the drain */                                          \
+    X(pause)       /* a host stands still, then believes its old leases */                         \
+    X(queue_away)  /* for a while nothing reaches the queue */
 
 enum fault {
 #define X(name) FAULT_##name,
@@ -49,18 +49,18 @@ enum fault {
 
 /* What is checked, in the words of contract section 5. */
 #define INVARIANTS(X)                                                                              \
-    X(no_loss)      /* deleted only after an ack */                                                \
-    X(one_runner)   /* an id in one slot of a process at a time */                                 \
-    X(once)         /* acked is not run again by the same process */                               \
-    X(lease)        /* in hand is hidden, unless an extension failed */                            \
-    X(newest)       /* no call uses a handle older than one its host has heard of */               \
-    X(ordered)      /* a settlement is not on the wire beside an extension of the same message */  \
-    X(outage)       /* no receive while the host knows its target is down; one probe */            \
-    X(slots)        /* never more running than slots */                                            \
-    X(drain)        /* no receive after it began; nothing left in hand when it says so */          \
-    X(wire)         /* a message with a request on the wire is not shown to others */              \
-    X(settled)      /* with the faults off everything is settled within a bound */                 \
-    X(clean)        /* every job made is freed */
+    X(no_loss)    /* deleted only after an ack */                                                  \
+    X(one_runner) /* an id in one slot of a process at a time */                                   \
+    X(once)       /* acked is not run again by the same process */                                 \
+    X(lease)      /* in hand is hidden, unless an extension failed */                              \
+    X(newest)     /* no call uses a handle older than one its host has heard of */                 \
+    X(ordered)    /* a settlement is not on the wire beside an extension of the same message */    \
+    X(outage)     /* no receive while the host knows its target is down; one probe */              \
+    X(slots)      /* never more running than slots */                                              \
+    X(drain)      /* no receive after it began; nothing left in hand when it says so */            \
+    X(wire)       /* a message with a request on the wire is not shown to others */                \
+    X(settled)    /* with the faults off everything is settled within a bound */                   \
+    X(clean)      /* every job made is freed */
 
 enum invariant {
 #define X(name) INV_##name,
@@ -76,17 +76,17 @@ struct record {
     int number;
     char id[24];
     int receives;
-    int64_t visible_ms;   /* hidden until then */
-    int64_t received_ms;  /* newest receive; 0: never */
-    uint64_t handle;      /* newest; grows */
+    int64_t visible_ms;  /* hidden until then */
+    int64_t received_ms; /* newest receive; 0: never */
+    uint64_t handle;     /* newest; grows */
     bool deleted;
-    bool acked;           /* some handler's ack has been delivered to a flow */
-    bool poison;          /* its handler always fails until the faults are off */
-    struct list visible;  /* in queue.ready or queue.hidden */
-    struct host *holder;  /* last host that was answered with it */
+    bool acked;          /* some handler's ack has been delivered to a flow */
+    bool poison;         /* its handler always fails until the faults are off */
+    struct list visible; /* in queue.ready or queue.hidden */
+    struct host *holder; /* last host that was answered with it */
     uint64_t holder_life;
-    uint64_t heard;       /* newest handle that its holder has been told */
-    bool excused;         /* a fault since then lets its lease lapse */
+    uint64_t heard;        /* newest handle that its holder has been told */
+    bool excused;          /* a fault since then lets its lease lapse */
     struct host *extender; /* who has an extension of it on the wire */
     uint64_t extender_life;
     uint64_t extender_handle;
@@ -106,19 +106,19 @@ struct host {
     int index;
     bool up;
     bool draining;
-    uint64_t life;      /* grows at each start; events of an older life are dropped */
+    uint64_t life; /* grows at each start; events of an older life are dropped */
     int64_t asleep_until_ms;
     int workers, slots;
     int busy[WORKERS_MAX];
     struct list running;
-    struct list calls;  /* struct call, on the wire */
+    struct list calls; /* struct call, on the wire */
     struct flow *flow;
     struct dedupe *dedupe;
-    bool down_known;    /* it has heard that the target failed */
+    bool down_known; /* it has heard that the target failed */
     int probes;
     bool ended;
     enum flow_end end;
-    uint8_t *acked;     /* per record: acked in this life */
+    uint8_t *acked; /* per record: acked in this life */
 };
 
 struct event {

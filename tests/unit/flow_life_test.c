@@ -204,8 +204,8 @@ static void lapsed_lease_is_lost_and_never_done(void **state)
         }
     }
     assert_int_equal(flow_counts(w.flow)->lease_lost, 2);
-    assert_true(atomic_load(&world_running(&w, "m1")->fence));   /* had sent nothing */
-    assert_false(atomic_load(&world_running(&w, "m2")->fence));  /* finishes */
+    assert_true(atomic_load(&world_running(&w, "m1")->fence));  /* had sent nothing */
+    assert_false(atomic_load(&world_running(&w, "m2")->fence)); /* finishes */
     world_verdict(&w, "m1", OUTCOME_RELEASE);
     world_verdict(&w, "m2", OUTCOME_ACK);
     world_pass(&w, 5);

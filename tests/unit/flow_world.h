@@ -266,8 +266,7 @@ static inline void world_refuse(struct world *w, enum queue_status status)
 
 static inline struct job *world_running(struct world *w, const char *id)
 {
-    list_for_each(node, &w->running)
-    {
+    list_for_each (node, &w->running) {
         struct job *job = list_entry(node, struct job, node);
         if (strcmp(job->id, id) == 0)
             return job;
@@ -278,7 +277,7 @@ static inline struct job *world_running(struct world *w, const char *id)
 static inline int world_running_count(struct world *w)
 {
     int n = 0;
-    list_for_each(node, &w->running)
+    list_for_each (node, &w->running)
         n++;
     return n;
 }

@@ -77,8 +77,8 @@ static void unknown_keys_are_ignored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_key_goes_its_way),     cmocka_unit_test(failure_frees_the_key),
-        cmocka_unit_test(ttl_counts_from_done),   cmocka_unit_test(bounded_and_held_keys_stay),
+        cmocka_unit_test(a_key_goes_its_way),       cmocka_unit_test(failure_frees_the_key),
+        cmocka_unit_test(ttl_counts_from_done),     cmocka_unit_test(bounded_and_held_keys_stay),
         cmocka_unit_test(unknown_keys_are_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

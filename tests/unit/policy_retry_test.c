@@ -15,17 +15,23 @@ static void backoff_bounds(void **state)
         uint64_t random;
         int expected;
     } cases[] = {
-        {5, 900, 1, 0, 1},           {5, 900, 1, UINT64_MAX, 5},
-        {5, 900, 2, UINT64_MAX, 10}, {5, 900, 3, UINT64_MAX, 20},
-        {5, 900, 3, UINT64_MAX / 2, 10}, {5, 900, 9, UINT64_MAX, 900},
-        {5, 900, 1000000, UINT64_MAX, 900}, {5, 900, 0, UINT64_MAX, 5},
-        {5, 900, -3, UINT64_MAX, 5}, {0.2, 900, 1, UINT64_MAX, 1},
-        {5, 1e9, 64, UINT64_MAX, VISIBILITY_MAX_S}, {0, 0, 5, UINT64_MAX, 1},
+        {5, 900, 1, 0, 1},
+        {5, 900, 1, UINT64_MAX, 5},
+        {5, 900, 2, UINT64_MAX, 10},
+        {5, 900, 3, UINT64_MAX, 20},
+        {5, 900, 3, UINT64_MAX / 2, 10},
+        {5, 900, 9, UINT64_MAX, 900},
+        {5, 900, 1000000, UINT64_MAX, 900},
+        {5, 900, 0, UINT64_MAX, 5},
+        {5, 900, -3, UINT64_MAX, 5},
+        {0.2, 900, 1, UINT64_MAX, 1},
+        {5, 1e9, 64, UINT64_MAX, VISIBILITY_MAX_S},
+        {0, 0, 5, UINT64_MAX, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(retry_backoff_s(cases[i].base, cases[i].cap, cases[i].attempt,
-                                         cases[i].random),
-                         cases[i].expected);
+        assert_int_equal(
+            retry_backoff_s(cases[i].base, cases[i].cap, cases[i].attempt, cases[i].random),
+            cases[i].expected);
 }
 
 /* Full jitter spreads over the whole range, not over its upper half. */
