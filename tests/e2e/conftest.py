@@ -56,9 +56,10 @@ def stage(tmp_path, elasticmq, elasticmq_sqs, keycloak):
 
 
 @pytest.fixture
-def queue_stage(tmp_path, elasticmq, elasticmq_sqs):
-    """Queue and proxy only."""
-    scene = Stage(tmp_path, elasticmq, elasticmq_sqs)
+def big_stage(tmp_path, elasticmq, elasticmq_sqs, keycloak):
+    """The same with a realm of its own, for thousands of users. Leases are short, so that what a
+    killed host held soon comes back."""
+    scene = Stage(tmp_path, elasticmq, elasticmq_sqs, keycloak, keycloak.new_realm(), visibility=5)
     yield scene
     scene.close()
 

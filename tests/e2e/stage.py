@@ -9,14 +9,15 @@ from wire import Wire
 
 
 class Stage:
-    def __init__(self, folder, elasticmq, sqs, keycloak=None, visibility=30):
+    def __init__(self, folder, elasticmq, sqs, keycloak=None, realm="customers",
+                 visibility=30):
         self.folder = str(folder)
         self.queue = create_queue(sqs, "stage", VisibilityTimeout=visibility)
         self.visibility = visibility
         routes = {"queue": elasticmq.url}
         if keycloak is not None:
             routes["keycloak"] = keycloak.url
-            self.realm = Realm(keycloak.url, "customers")
+            self.realm = Realm(keycloak.url, realm)
         self.wire = Wire(os.path.join(self.folder, "wire.jsonl"), **routes)
         self.secret_file = self.secret("client-secret", CLIENT_SECRET)
 
@@ -41,7 +42,7 @@ class Stage:
         }
         if "keycloak" in self.wire.url:
             config["keycloak"] = {
-                "url": self.wire.url["keycloak"], "realm": "customers", "client_id": "luahost-svc",
+                "url": self.wire.url["keycloak"], "realm": self.realm.realm, "client_id": "luahost-svc",
                 "client_secret_file": self.secret_file}
         for section, members in changes.items():
             if isinstance(members, dict):

@@ -11,10 +11,8 @@ import time
 import pytest
 
 import hostproc
-from stage import Stage, new_stem, registration
+from stage import new_stem, registration
 from wire import created_name
-
-VISIBILITY = 5
 
 
 @pytest.fixture
@@ -25,21 +23,17 @@ def moments():
 
 
 @pytest.fixture
-def scene(tmp_path, elasticmq, elasticmq_sqs, keycloak):
-    """Leases are short, so that what a killed host held soon comes back. Creating takes a while,
-    half of it before and half after Keycloak has done it, so that it is caught in either state."""
-    stage = Stage(tmp_path, elasticmq, elasticmq_sqs, keycloak, visibility=VISIBILITY)
-    stage.wire.tell("delay", method="POST", path="/users$", before=0.04, after=0.04)
-    yield stage
-    stage.close()
+def scene(big_stage):
+    """Creating takes a while, half of it before and half after Keycloak has done it, so that it is
+    caught in either state."""
+    big_stage.wire.tell("delay", method="POST", path="/users$", before=0.04, after=0.04)
+    return big_stage
 
 
-def start_and_catch(scene, moments, longest):
-    """A host that has just been caught at a random moment with creates on the wire."""
-    host = scene.host(hostproc.EXAMPLE)
+def catch(scene, host, moments, longest):
+    """Returns at a random moment after creates have come on the wire."""
     host.wait_for("a create on the wire", scene.wire.creates_on_the_wire, 30)
     time.sleep(moments.uniform(0, longest))
-    return host
 
 
 def run_until_empty(scene):
@@ -68,7 +62,8 @@ def test_fifty_kills(scene, moments):
     scene.queue.send_many(json.dumps(registration(stem, n)) for n in range(total))
     caught = 0
     for _ in range(kills):
-        with start_and_catch(scene, moments, 0.4) as host:
+        with scene.host(hostproc.EXAMPLE) as host:
+            catch(scene, host, moments, 0.4)
             caught += scene.wire.creates_on_the_wire() > 0
             host.kill()
     run_until_empty(scene)
@@ -89,7 +84,8 @@ def test_twenty_stops(scene, moments):
     stem, total, stops = new_stem(), 1200, 20
     scene.queue.send_many(json.dumps(registration(stem, n)) for n in range(total))
     for n in range(stops):
-        with start_and_catch(scene, moments, 0.3) as host:
+        with scene.host(hostproc.EXAMPLE) as host:
+            catch(scene, host, moments, 0.3)
             host.term()
             assert host.wait_exit(30) == 0, f"stop {n}:\n{host.text[-4000:]}"
     run_until_empty(scene)

@@ -22,8 +22,8 @@ def sha256(path):
         return hashlib.sha256(f.read()).hexdigest()
 
 
-def test_a_thousand_registrations(stage):
-    stem, total = new_stem(), 1000
+def test_a_thousand_registrations(big_stage):
+    stage, stem, total = big_stage, new_stem(), 1000
     names = {f"{stem}-{n}" for n in range(total)}
     stage.queue.send_many(json.dumps(registration(stem, n)) for n in range(total))
     with stage.host(hostproc.EXAMPLE, "--until-empty") as host:
