@@ -373,6 +373,8 @@ static void execute_entry(struct call *c, int i)
         r->excused = true;
         return;
     }
+    if (!good)
+        r->excused = true; /* its host is told that the lease has ended */
     e->ok = good;
     e->sender_fault = !good;
 }
