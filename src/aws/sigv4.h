@@ -54,8 +54,8 @@ void sigv4_wipe(struct sigv4 *s); /* frees and clears; sigv4_init before using i
 /* "20150830T123600Z" */
 void sigv4_time(int64_t wall_ms, char out[SIGV4_TIME_BYTES]);
 
-/* Appends the Authorization header's value. -1: no memory, OpenSSL failed, or the secret is
- * longer than SIGV4_SECRET_MAX. */
+/* Appends the Authorization header's value. -1 (what was appended is worthless): no memory,
+ * OpenSSL failed, or the secret is longer than SIGV4_SECRET_MAX. */
 int sigv4_sign(struct sigv4 *s, const char *id, const char *secret,
                const struct sigv4_request *request, struct buf *out);
 

@@ -90,6 +90,14 @@ static void collect(struct fetch *f)
         curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
         call_end(call, classify(call, rc), detail_of(call, rc));
     }
+    if (!f->unwatched)
+        return;
+    f->unwatched = false;
+    list_for_each (node, &f->open) {
+        struct fetch_call *call = list_entry(node, struct fetch_call, node);
+        if (call->unwatched)
+            call_end(call, FETCH_FAILED, "no memory to watch its socket");
+    }
 }
 
 void transfer_read(const struct fetch_call *call, struct fetch_response *r)
@@ -142,7 +150,6 @@ static int timer_wanted(CURLM *multi, long timeout_ms, void *arg)
 
 static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
-    (void)easy;
     struct fetch *f = arg;
     if (what == CURL_POLL_REMOVE) {
         if (known)
@@ -151,8 +158,12 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void
     }
     int events = (what & CURL_POLL_IN ? WATCH_READ : 0) | (what & CURL_POLL_OUT ? WATCH_WRITE : 0);
     struct watch_socket *s = watch_socket(&f->watch, known, fd, events);
-    if (!s)
+    if (!s) { /* libcurl 7.88 takes no notice of -1 and would wait for ever */
+        struct fetch_call *call = NULL;
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
+        call->unwatched = f->unwatched = true;
         return -1;
+    }
     if (!known)
         curl_multi_assign(f->multi, fd, s);
     return 0;
@@ -378,6 +389,7 @@ int transfer_start(struct fetch_call *call, const struct fetch_request *q, bool 
                    struct err *e)
 {
     call->asked = call->repeats = call->fresh = call->head_done = call->too_big = false;
+    call->unwatched = false;
     call->detail[0] = '\0';
     buf_clear(&call->head);
     buf_clear(&call->body);

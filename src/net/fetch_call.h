@@ -23,7 +23,8 @@ struct fetch {
     long idle_count;
     struct fetch_options options;
     char *ca_file;
-    bool proxies; /* the environment names some */
+    bool proxies;   /* the environment names some */
+    bool unwatched; /* some call is */
 };
 
 enum call_state { CALL_IDLE, CALL_OPEN, CALL_FINISHED, CALL_DELIVERING };
@@ -59,6 +60,7 @@ struct fetch_call {
     bool fresh;   /* bytes came since `limit` last looked */
     bool head_done;
     bool too_big;
+    bool unwatched; /* one of its sockets, for want of memory */
     size_t max_body_bytes;
     struct buf head;
     struct buf body;

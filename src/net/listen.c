@@ -88,7 +88,9 @@ int listen_tcp(const char *address, bool allow_remote, char name[LISTEN_NAME_MAX
     struct addrinfo hints = {.ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    int rc = getaddrinfo(hp.host, hp.port, &hints, &found);
+    /* A minimal system has no /etc/hosts, and the name means one thing only (RFC 6761). */
+    const char *host = strcmp(hp.host, "localhost") == 0 ? "127.0.0.1" : hp.host;
+    int rc = getaddrinfo(host, hp.port, &hints, &found);
     if (rc != 0)
         return err_set(e, EINVAL, "cannot listen on %s: %s", address, gai_strerror(rc));
     int fd = -1;

@@ -14,7 +14,7 @@ static void end(struct queue_lookup *l, int code, const char *text)
 {
     l->ended = true;
     if (code != 0)
-        err_set(&l->error, code, "%s", text);
+        err_set(&l->error, code, "queue.name \"%s\": %s", l->name, text);
 }
 
 static void later(struct queue_lookup *l)

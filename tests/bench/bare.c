@@ -174,8 +174,11 @@ static void delete_later(const char *handle)
         ev_timer_set(&linger, LINGER_MS / 1000.0, 0.0);
         ev_timer_start(EV_DEFAULT_ & linger);
     }
-    buf_printf(&deletes->body, "%s{\"Id\":\"%d\",\"ReceiptHandle\":\"%s\"}",
-               deletes->entries > 0 ? "," : "", deletes->entries, handle);
+    buf_str(&deletes->body, deletes->entries > 0 ? ",{\"Id\":\"" : "{\"Id\":\"");
+    buf_char(&deletes->body, (char)('0' + deletes->entries));
+    buf_str(&deletes->body, "\",\"ReceiptHandle\":\"");
+    buf_str(&deletes->body, handle);
+    buf_str(&deletes->body, "\"}");
     unconfirmed++;
     if (++deletes->entries == BATCH)
         flush();
@@ -238,7 +241,8 @@ static void run(struct json_object *message)
     lua_xmove(lua, s->L, 1);
     lua_pushlstring(s->L, json_object_get_string(body), (size_t)json_object_get_string_len(body));
     lua_pushstring(s->L, target_url);
-    resume(s, 2);
+    lua_pushcfunction(s->L, lua_post);
+    resume(s, 3);
 }
 
 static void received(void *arg, long status, const char *body, size_t len)
@@ -277,7 +281,6 @@ static void start_lua(const char *handler)
         fail("no memory");
     luaL_openlibs(lua);
     luaL_requiref(lua, "cjson", luaopen_cjson, 1);
-    lua_register(lua, "post", lua_post);
     lua_settop(lua, 0);
     if (luaL_dofile(lua, handler) != LUA_OK)
         fail(lua_tostring(lua, -1));

@@ -1,8 +1,9 @@
 --- The bare loop's handler: what handler.lua does for host, with nothing in between.
 -- @param body string  the message's body
 -- @param url string   the target
+-- @param post function post(url, body), which waits for the answer and returns its status
 -- @raise if the target does not answer 201
-return function(body, url)
+return function(body, url, post)
     local user = cjson.decode(body).user
     local status = post(url, cjson.encode {
         username = user.username,

@@ -105,6 +105,7 @@ static struct transfer *transfer_new(void)
         fail("no memory");
     curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
     curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
     curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, 3000L);
     curl_easy_setopt(t->easy, CURLOPT_POST, 1L);

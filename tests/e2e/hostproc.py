@@ -48,7 +48,8 @@ class Host:
         with open(self.log_path, "wb") as log:
             self.popen = procs.spawn(
                 [BINARY, "run", str(handler), "-c", self.config_path, *flags],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment(env))
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                env=environment(env))
 
     def __enter__(self):
         return self
@@ -57,7 +58,7 @@ class Host:
         if self.popen.poll() is None:
             self.popen.kill()
             self.popen.wait()
-        self.check_secrets()
+        check_output(self.text)
 
     # -- what it says
 
@@ -75,12 +76,6 @@ class Host:
     def settled(self):
         return [e for e in self.log() if e.get("msg") == "settled"]
 
-    def check_secrets(self):
-        text = self.text
-        for secret in (CLIENT_SECRET, sqs.KEYS["AWS_SECRET_ACCESS_KEY"]):
-            assert secret not in text, "a secret was printed"
-        assert "Bearer ey" not in text, "a token was printed"
-
     def assert_says(self, *words):
         text = self.text.lower()
         missing = [w for w in words if w.lower() not in text]
@@ -92,7 +87,8 @@ class Host:
         def step():
             answer = probe()
             if not answer and self.popen.poll() is not None:
-                raise RuntimeError(f"host ended with {self.popen.returncode} before {what}:\n{self.text}")
+                code = self.popen.returncode
+                raise RuntimeError(f"host ended with {code} before {what}:\n{self.text}")
             return answer
         try:
             return procs.wait_until(what, step, timeout, 0.05)
@@ -119,6 +115,15 @@ class Host:
         self.popen.wait()
 
 
+def check_output(text):
+    """What no output may ever hold: secrets, and the reports of a sanitizer."""
+    for secret in (CLIENT_SECRET, sqs.KEYS["AWS_SECRET_ACCESS_KEY"]):
+        assert secret not in text, "a secret was printed"
+    assert "Bearer ey" not in text, "a token was printed"
+    for report in ("Sanitizer", "runtime error:"):
+        assert report not in text, text[-6000:]
+
+
 def parse_log(raw):
     entries = []
     for line in raw.splitlines():
@@ -135,4 +140,6 @@ def command(*arguments, env=None, timeout=20):
     """A command that ends by itself: (exit code, what it printed)."""
     done = subprocess.run([BINARY, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, timeout=timeout, env=environment(env))
-    return done.returncode, done.stdout.decode("utf-8", "replace")
+    text = done.stdout.decode("utf-8", "replace")
+    check_output(text)
+    return done.returncode, text

@@ -26,7 +26,8 @@ class Realm:
         self.token, self.token_end = None, 0.0
 
     def ask_token(self, **form):
-        return self.rest.call("POST", f"/realms/{self.realm}/protocol/openid-connect/token", form=form)
+        path = f"/realms/{self.realm}/protocol/openid-connect/token"
+        return self.rest.call("POST", path, form=form)
 
     def bearer(self):
         if time.monotonic() > self.token_end:
@@ -93,13 +94,15 @@ class Keycloak:
              "--http-enabled=true", "--hostname-strict=false", "--http-host=127.0.0.1",
              f"--http-port={self.port}", f"--http-management-port={self.management}"],
             os.path.join(self.log_dir, "keycloak.log"),
-            env={"KC_BOOTSTRAP_ADMIN_USERNAME": self.ADMIN, "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1",
-                 "KC_BOOTSTRAP_ADMIN_PASSWORD": self.PASSWORD}, death_signal="TERM")
+            env={"KC_BOOTSTRAP_ADMIN_USERNAME": self.ADMIN,
+                 "KC_BOOTSTRAP_ADMIN_PASSWORD": self.PASSWORD,
+                 "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1"}, death_signal="TERM")
         return self
 
     def _ready(self):
         try:
-            return Rest(f"http://127.0.0.1:{self.management}").call("GET", "/health/ready").status == 200
+            rest = Rest(f"http://127.0.0.1:{self.management}")
+            return rest.call("GET", "/health/ready").status == 200
         except OSError:
             return False
 

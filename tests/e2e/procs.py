@@ -64,7 +64,8 @@ class Process:
     def wait_ready(self, probe, timeout=120.0):
         def step():
             if self.popen.poll() is not None:
-                raise RuntimeError(f"{self.name} ended with {self.popen.returncode}:\n{self.tail()}")
+                code = self.popen.returncode
+                raise RuntimeError(f"{self.name} ended with {code}:\n{self.tail()}")
             return probe()
         try:
             return wait_until(f"answer of {self.name}", step, timeout)

@@ -96,7 +96,8 @@ class Upstream:
     async def exchange(self, head, raw, method):
         if self.writer is None or is_gone(self.reader, self.writer):
             self.close()
-            self.reader, self.writer = await asyncio.open_connection(*self.address, limit=HEAD_LIMIT)
+            self.reader, self.writer = await asyncio.open_connection(*self.address,
+                                                                     limit=HEAD_LIMIT)
         self.writer.write(head + raw)
         answer_head = await read_head(self.reader)
         while answer_head.startswith(b"HTTP/1.1 100"):
@@ -128,7 +129,8 @@ class Route:
         self.port = 0
 
     async def listen(self):
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", self.port, limit=HEAD_LIMIT)
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", self.port,
+                                                 limit=HEAD_LIMIT)
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def away(self):

@@ -45,7 +45,7 @@ class Rest:
         try:
             return self._once(method, path, body, headers)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-            self.close()  # an idle connection that the server gave up; the tests' calls may be repeated
+            self.close()  # the server gave an idle connection up; the tests' calls may be repeated
             return self._once(method, path, body, headers)
 
     def _once(self, method, path, body, headers):

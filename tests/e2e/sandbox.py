@@ -28,3 +28,6 @@ class Sandbox:
     def stop(self):
         self.process.stop()
         assert self.process.popen.returncode == 0, self.process.tail()
+        with open(self.log_path, errors="replace") as f:
+            text = f.read()
+        assert "Sanitizer" not in text and "runtime error:" not in text, text[-6000:]

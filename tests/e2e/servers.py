@@ -13,7 +13,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 def cache_folder():
     """Where scripts/setup put the servers; it alone knows the rule."""
-    return subprocess.check_output([os.path.join(ROOT, "scripts", "setup"), "where"], text=True).strip()
+    setup = os.path.join(ROOT, "scripts", "setup")
+    return subprocess.check_output([setup, "where"], text=True).strip()
 
 
 class Servers:

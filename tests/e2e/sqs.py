@@ -97,7 +97,8 @@ class Queue:
     def counts(self):
         """(visible, in flight, delayed)"""
         a = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
-        return tuple(int(a["ApproximateNumberOfMessages" + k]) for k in ("", "NotVisible", "Delayed"))
+        kinds = ("", "NotVisible", "Delayed")
+        return tuple(int(a["ApproximateNumberOfMessages" + kind]) for kind in kinds)
 
     def is_empty(self):
         return self.counts() == (0, 0, 0)

@@ -42,8 +42,8 @@ class Stage:
         }
         if "keycloak" in self.wire.url:
             config["keycloak"] = {
-                "url": self.wire.url["keycloak"], "realm": self.realm.realm, "client_id": "luahost-svc",
-                "client_secret_file": self.secret_file}
+                "url": self.wire.url["keycloak"], "realm": self.realm.realm,
+                "client_id": "luahost-svc", "client_secret_file": self.secret_file}
         for section, members in changes.items():
             if isinstance(members, dict):
                 config[section] = {**config.get(section, {}), **members}

@@ -37,7 +37,7 @@ def queue_config(url="http://127.0.0.1:1/000000000000/q", **more):
 # ---- the handler
 
 def test_a_handler_that_does_not_compile(tmp_path, handler):
-    handler.write_text("local M = {}\nfunction M.handle(msg)\n  if x the return end\nend\nreturn M\n")
+    handler.write_text("local M = {}\nfunction M.handle(msg)\n  if x the return end\nend\n")
     ends(tmp_path, handler, queue_config(), 78, "handler.lua:3", "the")
 
 

@@ -107,3 +107,45 @@ def test_twenty_stops(scene, moments):
     print(f"{len(again)} messages were received more than once")
     for name, times in again.items():
         assert sent[name][0] > times[-1], f"{name} had been sent before it was received again"
+
+
+def visible_at(scene, log):
+    """{user name: when its message, received once so far, can be received again}."""
+    name_of, times = {}, {}
+    for entry, message in scene.wire.receives(log):
+        name = json.loads(message["Body"])["user"]["username"]
+        name_of[message["ReceiptHandle"]] = name
+        times[name] = entry["t1"] + scene.visibility
+    for entry, handle, seconds in scene.wire.visibility_changes(log):
+        times[name_of[handle]] = entry["t1"] + seconds
+    return times
+
+
+def test_a_second_signal_never_races_a_request(big_stage):
+    """Creates that were on the wire when the host had to leave end before their messages show up
+    again; what had sent nothing is free at once. So nobody is sent twice."""
+    scene, stem, total, timeout = big_stage, new_stem(), 12, 6
+    scene.wire.tell("delay", method="POST", path="/users$", before=4)
+    scene.queue.send_many(json.dumps(registration(stem, n)) for n in range(total))
+    settings = {"workers": {"max": 1}, "slots": 2, "http": {"timeout": timeout}}
+    with scene.host(hostproc.EXAMPLE, **settings) as host:
+        host.wait_for("two creates on the wire", lambda: scene.wire.creates_on_the_wire() == 2)
+        host.term()
+        time.sleep(1)
+        host.term()
+        assert host.wait_exit(10) == 75, host.text
+        left = time.time()
+        host.assert_says("left")
+    time.sleep(5)  # the proxy writes a request down when its answer is there
+    log = scene.wire.log()
+    sent = {created_name(e): e["t0"] for e in scene.wire.creates(log)}
+    assert len(sent) == 2
+    for name, when in visible_at(scene, log).items():
+        if name in sent:
+            assert when >= sent[name] + timeout - 0.1, name
+        else:
+            assert when <= left, name
+    scene.wire.tell("undelay")
+    run_until_empty(scene)
+    check_that_all_are_registered(scene, stem, total)
+    assert len(scene.wire.creates()) == total

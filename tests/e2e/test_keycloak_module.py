@@ -12,7 +12,6 @@ import procs
 from hostproc import Host
 from keycloak import Realm
 from sqs import create_queue
-from stage import Stage
 from wire import Wire
 
 HANDLER = """

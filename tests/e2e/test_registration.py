@@ -88,7 +88,8 @@ def test_the_same_registration_twice_makes_one_user(stage):
 def test_somebody_elses_account_is_left_alone(stage):
     """The name is taken by another e-mail: a conflict, not a success, and nobody gets rights."""
     stem = new_stem()
-    user_id = stage.realm.create(username=f"{stem}-1", email=f"other-{stem}@example.org", enabled=True)
+    user_id = stage.realm.create(username=f"{stem}-1", email=f"other-{stem}@example.org",
+                                 enabled=True)
     stage.queue.send(json.dumps(registration(stem, 1)))
     with stage.host(hostproc.EXAMPLE) as host:
         host.wait_for("its outcome", host.settled)

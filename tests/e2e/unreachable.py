@@ -15,7 +15,8 @@ class NobodyHome(Host):
         handler.write_text("function handle(msg) end\n")
         self.started = time.monotonic()
         self.ended = None
-        super().__init__(str(folder), handler, {"queue": {"url": self.url, "region": "eu-central-1"}})
+        config = {"queue": {"url": self.url, "region": "eu-central-1"}}
+        super().__init__(str(folder), handler, config)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def __exit__(self, *about):

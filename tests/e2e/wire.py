@@ -55,7 +55,8 @@ class Wire:
         """Every delete entry: (log entry, receipt handle, error code or None)."""
         for e in log or self.log():
             if e["target"] == "DeleteMessage":
-                yield e, json.loads(e["req"])["ReceiptHandle"], None if e["status"] == 200 else e["res"]
+                error = None if e["status"] == 200 else e["res"]
+                yield e, json.loads(e["req"])["ReceiptHandle"], error
             elif e["target"] == "DeleteMessageBatch":
                 failed = {}
                 if e["status"] == 200:
