@@ -289,8 +289,6 @@ static int wait_for_pool(struct host *h, struct err *e)
 
 static int look_up_queue(struct host *h, struct err *e)
 {
-    if (h->conf->queue.url)
-        return 0;
     struct queue_lookup *l = &h->lookup;
     queue_lookup_start(l, h->loop, h->sqs, h->conf->queue.name, START_PATIENCE_MS);
     while (!l->ended && !h->stopping)
@@ -300,12 +298,17 @@ static int look_up_queue(struct host *h, struct err *e)
     return l->error.code == 0 ? 0 : -1;
 }
 
+/* With Keycloak away at the start nothing is received at all: so its first answer, whatever it
+ * is, comes before the first receive. */
 static void warm_token(struct host *h)
 {
     const struct conf *c = h->conf;
     const char *realm = c->keycloak.auth_realm ? c->keycloak.auth_realm : c->keycloak.realm;
-    if (c->keycloak.url && realm && c->keycloak.client_id)
-        tokens_warm(h->tokens, realm);
+    if (!c->keycloak.url || !realm || !c->keycloak.client_id)
+        return;
+    tokens_warm(h->tokens, realm);
+    while (!tokens_tried(h->tokens) && !h->ended)
+        turn(h);
 }
 
 static int start(struct host *h, struct err *e)

@@ -1,10 +1,12 @@
-/* GetQueueUrl for a queue that is configured by its name, tried again while SQS is away. Core
- * thread. */
+/* Is the queue there? GetQueueUrl for one that is configured by its name, then
+ * GetQueueAttributes; both tried again while SQS is away. Known before anything is received, so
+ * that a wrong name ends the program at once, also while intake is held. Core thread. */
 #ifndef OPS_QUEUE_LOOKUP_H
 #define OPS_QUEUE_LOOKUP_H
 
 #include "aws/sqs.h"
 #include "base/err.h"
+#include "base/log.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -13,9 +15,10 @@
 struct queue_lookup {
     struct ev_loop *loop;
     struct sqs *sqs;
-    const char *name;
+    const char *name;  /* NULL: its URL is known */
     int64_t give_up_ms; /* CLOCK_BOOTTIME */
     ev_timer again;
+    struct log_gate gate;
     bool ended; /* then `error.code` is 0 and the queue URL is set, or it tells why not */
     struct err error;
 };

@@ -40,6 +40,7 @@ struct tokens {
     uint64_t last_number;
     char target[128];
     struct realm *warm; /* until its first token has come */
+    bool tried; /* the warm one, once */
     bool said_down;
     ev_timer again;
 };
@@ -68,6 +69,7 @@ static void answer_all(struct realm *r, const struct err *e)
 static void warm_failed(struct realm *r, const struct err *e)
 {
     struct tokens *t = r->tokens;
+    t->tried = true;
     if (!t->said_down)
         log_warn("%s", e->text);
     t->said_down = true;
@@ -90,6 +92,7 @@ static void fetch_worked(struct realm *r)
     struct tokens *t = r->tokens;
     answer_all(r, NULL);
     if (t->warm == r) {
+        t->tried = true;
         t->warm = NULL;
         t->events.up(t->events.arg, t->target);
     }
@@ -322,8 +325,14 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int events)
 void tokens_warm(struct tokens *t, const char *realm)
 {
     t->warm = find_realm(t, realm);
+    t->tried = t->warm == NULL; /* no memory: the first message asks again */
     if (t->warm)
         start_fetch(t->warm);
+}
+
+bool tokens_tried(const struct tokens *t)
+{
+    return t->tried;
 }
 
 struct tokens *tokens_new(struct ev_loop *loop, struct fetch *fetch,

@@ -9,6 +9,8 @@
 #include "net/fetch.h"
 #include "token.h"
 
+#include <stdbool.h>
+
 struct ev_loop;
 struct tokens;
 
@@ -40,5 +42,6 @@ void tokens_request(struct tokens *t, struct token_request *request);
 /* Fetches this realm's token now, and again every few seconds until it has come: so that a
  * Keycloak that is away, or refuses the secret, is known before a message is received. */
 void tokens_warm(struct tokens *t, const char *realm);
+bool tokens_tried(const struct tokens *t); /* tokens_warm's first try has ended, well or badly */
 
 #endif
