@@ -8,8 +8,6 @@
 #include <string.h>
 
 enum {
-    GRACE_US = 20000,           /* CPU for __close after the kill's error was raised */
-    LOAD_CPU_US = 2000000,      /* loading and init */
     STRAY_YIELDS_MAX = 100,     /* of a killed task, before it is reset by force */
     EXTEND_MAX_S = 12 * 60 * 60 /* no lease lasts longer */
 };
@@ -65,115 +63,7 @@ static int task_main(lua_State *L)
     return finish(L, status, (lua_KContext)t);
 }
 
-/* ---- kills -------------------------------------------------------------------------------- */
-
-static void verdict_of_kill(struct task *t)
-{
-    struct verdict *v = &t->verdict;
-    const struct vm_options *o = &t->vm->options;
-    bool sent = t->job && atomic_load(&t->job->wire_until_ms) != WIRE_NEVER;
-    switch (t->kill) {
-    case KILL_TIME:
-        verdict_set(v, OUTCOME_RETRY, "time", "took longer than limits.time (%g s)",
-                    o->limit_time_s);
-        break;
-    case KILL_CPU:
-        verdict_set(v, OUTCOME_RETRY, "cpu", "used more CPU than limits.cpu (%g s)",
-                    t->work == WORK_JOB ? o->limit_cpu_s : LOAD_CPU_US / 1e6);
-        break;
-    case KILL_MEMORY:
-        verdict_set(v, OUTCOME_RETRY, "memory",
-                    "held most of the worker's memory when limits.memory (%zu bytes) was reached",
-                    o->limit_memory_bytes);
-        break;
-    case KILL_CANCELLED:
-        verdict_set(v, sent ? OUTCOME_RETRY : OUTCOME_RELEASE, "cancelled",
-                    "cancelled by the host %s",
-                    sent ? "after it had sent a request" : "before it sent anything");
-        break;
-    case KILL_YIELD:
-        verdict_set(v, OUTCOME_RETRY, "contract",
-                    "coroutine.yield out of the handler: yield only inside coroutines of its own");
-        break;
-    case KILL_NONE:
-        break;
-    }
-}
-
-static const char *const kill_kinds[] = {
-    [KILL_TIME] = "time",           [KILL_CPU] = "cpu",        [KILL_MEMORY] = "memory",
-    [KILL_CANCELLED] = "cancelled", [KILL_YIELD] = "contract",
-};
-
-static const char *const kill_words[] = {
-    [KILL_TIME] = "the message took longer than limits.time",
-    [KILL_CPU] = "the handler used more CPU than limits.cpu",
-    [KILL_MEMORY] = "the message held most of the memory when limits.memory was reached",
-    [KILL_CANCELLED] = "the host cancelled this run",
-    [KILL_YIELD] = "coroutine.yield out of the handler",
-};
-
-static void start_grace(struct task *t)
-{
-    t->last_words = true;
-    struct budget *b = &t->vm->budget;
-    t->cpu_limit_us = b->used_us + GRACE_US;
-    t->deadline_us = INT64_MAX;
-    b->limit_us = t->cpu_limit_us;
-    b->deadline_us = t->deadline_us;
-}
-
-void task_raise_kill(lua_State *L, struct task *t)
-{
-    if (!t->last_words)
-        start_grace(t);
-    if (t->hard)
-        budget_tighten(&t->vm->budget, L);
-    raise_push(L, kill_kinds[t->kill], "%s", kill_words[t->kill]);
-    raise_flag(L, "retryable", true);
-    lua_error(L);
-    __builtin_unreachable();
-}
-
-/* The count hook. The first time the error is raised once, so that pending __close run; when
- * the grace is used up it is raised at every instruction, so that no pcall holds it. */
-static void on_hook(lua_State *L, lua_Debug *ar)
-{
-    (void)ar;
-    struct vm *vm = vm_of(L);
-    struct task *t = vm->current;
-    if (!t)
-        return;
-    enum budget_over over = budget_over(&vm->budget);
-    if (t->kill == KILL_NONE) {
-        if (over == BUDGET_LEFT) {
-            budget_relax(&vm->budget, L);
-            return;
-        }
-        t->kill = over == BUDGET_CPU ? KILL_CPU : KILL_TIME;
-    }
-    if (!t->last_words) {
-        budget_relax(&vm->budget, L);
-    } else if (over != BUDGET_LEFT || t->hard) {
-        t->hard = true;
-        budget_tighten(&vm->budget, L);
-    } else {
-        return;
-    }
-    task_raise_kill(L, t);
-}
-
-void task_kill(struct task *t, enum task_kill why)
-{
-    if (t->state == TASK_IDLE || t->kill != KILL_NONE)
-        return;
-    t->kill = why;
-    if (t->cancel)
-        t->cancel(t->cancel_data);
-    t->cancel = NULL;
-    if (t->state != TASK_RUNNING && list_empty(&t->node))
-        list_append(&t->vm->ready, &t->node);
-}
+/* ---- the wall clock ----------------------------------------------------------------------- */
 
 static void on_deadline(struct ev_loop *loop, ev_timer *w, int events)
 {
@@ -253,7 +143,7 @@ void task_begin(struct task *t, enum task_work work, struct job *job)
     t->chain_length = 0;
     t->started_us = clock_mono_us();
     t->cpu_used_us = 0;
-    t->cpu_limit_us = work == WORK_JOB ? (int64_t)(o->limit_cpu_s * 1e6) : LOAD_CPU_US;
+    t->cpu_limit_us = work == WORK_JOB ? (int64_t)(o->limit_cpu_s * 1e6) : TASK_LOAD_CPU_US;
     verdict_clear(&t->verdict);
     mem_open(&t->vm->mem, t->holder);
     list_append(&t->vm->ready, &t->node);
@@ -300,7 +190,7 @@ static void give_state(struct task *t)
 static void end(struct task *t)
 {
     if (t->kill != KILL_NONE)
-        verdict_of_kill(t);
+        task_kill_verdict(t);
     ev_timer_stop(t->vm->ports.loop, &t->deadline);
     list_remove(&t->node);
     mem_close(&t->vm->mem, t->holder);
@@ -318,7 +208,7 @@ static void end(struct task *t)
  * hooks of such a coroutine, so it is replaced; with no memory for that it is used as it is. */
 static void reset(struct task *t)
 {
-    budget_enter(&t->vm->budget, t->co, 0, GRACE_US, INT64_MAX);
+    budget_enter(&t->vm->budget, t->co, 0, TASK_GRACE_US, INT64_MAX);
     lua_resetthread(t->co);
     budget_leave(&t->vm->budget);
     lua_settop(t->co, 0);
@@ -509,9 +399,4 @@ void task_extend(struct task *t, double seconds)
         t->deadline_us = latest;
     t->vm->budget.deadline_us = t->deadline_us;
     start_deadline(t);
-}
-
-void (*task_hook(void))(lua_State *, lua_Debug *)
-{
-    return on_hook;
 }

@@ -34,7 +34,11 @@ enum task_kill {
     KILL_YIELD,     /* coroutine.yield out of the handler */
 };
 
-enum { TASK_CHAIN_MAX = 16 };
+enum {
+    TASK_CHAIN_MAX = 16,
+    TASK_LOAD_CPU_US = 2000000, /* for loading, and for init */
+    TASK_GRACE_US = 20000,      /* CPU for __close after a kill's error was raised */
+};
 
 struct task {
     struct list node; /* in vm->ready */
@@ -83,7 +87,9 @@ void task_begin(struct task *t, enum task_work work, struct job *job);
 /* Runs a fresh or ready task to its next wait or its end. */
 void task_run(struct task *t);
 /* Ends it at its next resume; suspended: what it waits for is cancelled. */
+/* kill.c */
 void task_kill(struct task *t, enum task_kill why);
+void task_kill_verdict(struct task *t); /* whatever the task made of it: the kill decides */
 
 /* For budget_init. */
 void (*task_hook(void))(lua_State *, lua_Debug *);
