@@ -159,22 +159,27 @@ enum kind { KIND_DELETE, KIND_RETRY, KIND_REJECT, KIND_RELEASE, KIND_COUNT };
 /* A message as one life of a host must see it, worked out from what crossed the seam alone. */
 struct view {
     enum phase phase;
-    bool odd; /* more than one continuation is right: no exact expectations until it comes anew */
+    bool odd;   /* more than one continuation is right: no exact expectations until it is settled */
     bool slept; /* its host stood still: nothing of it is on time */
-    bool claimed;
+    bool anew;  /* it was not in hand when the host was told of it last */
     uint64_t handle; /* newest one that the host was told while it had the message */
     int receives;
-    int starts;            /* since it was received */
-    int64_t lease_ms;      /* end of the lease by what the host was told */
-    uint64_t extending;    /* handle of the extension on the wire; 0: none */
-    int64_t parked_ms;     /* first parking since it was received; 0: none */
-    enum kind kind;        /* DECIDED: what the queue must be told */
-    int low_s, high_s;     /* DECIDED: and for how long it hides */
-    int64_t due_ms;        /* DECIDED: on the wire by then; 0: no saying */
-    bool sent;             /* DECIDED: it has been on the wire */
-    int64_t acked_ms;      /* when a handler acked it in this life; 0: never */
-    int64_t own_retry_ms;  /* a retry of this life's own is visible then; 0: none */
-    int64_t answered_ms;   /* when that was confirmed */
+    int64_t lease_ms;     /* end of the lease by what the host was told */
+    uint64_t told_handle; /* in the last answer, newer or not */
+    int told_receives;
+    int64_t told_lease_ms;
+    int starts;           /* since it was received */
+    uint64_t extending;   /* handle of the extension on the wire; 0: none */
+    int64_t parked_ms;    /* first parking since it was received; 0: none */
+    enum kind kind;       /* DECIDED: what the queue must be told */
+    int low_s, high_s;    /* DECIDED: and for how long it hides */
+    int64_t due_ms;       /* DECIDED: on the wire by then; 0: no saying */
+    bool sent;            /* DECIDED: it has been on the wire */
+    bool late;            /* it was sent after the lease had ended */
+    int tries;            /* that failed */
+    int visibility_s;     /* as it was sent */
+    int64_t acked_ms;     /* when a handler acked it in this life; 0: never */
+    int64_t own_retry_ms; /* when a retry of this life's own is due; 0: none, -1: no saying */
 };
 
 /* Between these must a count of the program's be; they differ by what an odd view may be. */
@@ -216,6 +221,7 @@ struct host {
     bool slept;
     enum flow_end end;
     bool troubled; /* a fault touched it: leases may have lapsed */
+    bool starved;  /* memory failed it once: counts need not be exact */
     struct tally tally;
     struct view *views; /* per record */
 };
@@ -326,7 +332,7 @@ void view_sleeps(struct host *h);
 void view_all_odd(struct host *h);
 void view_counts(struct host *h); /* the program's counts against its own */
 void view_end(struct host *h);    /* what must be over when a flow says it has drained */
-bool view_busy(const struct host *h);
+int view_in_hand(const struct host *h);   /* waiting, running or parked, under its lease */
 
 /* host.c */
 void host_start(struct host *h);
