@@ -37,7 +37,7 @@ bool buf_reserve(struct buf *b, size_t extra)
     if (extra < b->cap && b->len < b->cap - extra)
         return true;
     size_t need = b->len + extra + 1;
-    size_t cap = b->cap ? b->cap : 64;
+    size_t cap = b->cap ? b->cap : 256;
     while (cap < need && cap <= (size_t)-1 / 4)
         cap *= 2;
     char *data = cap < need ? NULL : realloc(b->cap ? b->data : NULL, cap);
@@ -72,10 +72,18 @@ void buf_char(struct buf *b, char c)
 
 void buf_printf(struct buf *b, const char *format, ...)
 {
+    if (b->failed)
+        return;
+    /* Into the room that is there; a second time only if that was too small. */
+    size_t room = b->cap - b->len;
     va_list args;
     va_start(args, format);
-    int len = vsnprintf(NULL, 0, format, args);
+    int len = vsnprintf(b->cap ? b->data + b->len : NULL, room, format, args);
     va_end(args);
+    if (len >= 0 && (size_t)len < room) {
+        b->len += (size_t)len;
+        return;
+    }
     if (len < 0 || !buf_reserve(b, (size_t)len)) {
         b->failed = true;
         return;
@@ -128,7 +136,7 @@ void buf_json(struct buf *b, const char *text, size_t len)
     buf_char(b, '"');
     for (size_t i = 0; i < len;) {
         unsigned char c = (unsigned char)text[i];
-        size_t n = utf8_length(text + i, len - i);
+        size_t n = c < 0x80 ? 1 : utf8_length(text + i, len - i);
         if (n > 0 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
             i += n;
             continue;

@@ -85,6 +85,7 @@ static void grow(struct table *t)
     free(t->buckets);
     t->buckets = buckets;
     t->mask = mask;
+    t->low = 0;
 }
 
 void table_add(struct table *t, struct table_node *node, const char *key)
@@ -97,6 +98,8 @@ void table_add(struct table *t, struct table_node *node, const char *key)
     node->next = *bucket;
     *bucket = node;
     t->count++;
+    if ((node->hash & t->mask) < t->low)
+        t->low = node->hash & t->mask;
 }
 
 void table_remove(struct table *t, struct table_node *node)
@@ -111,10 +114,11 @@ void table_remove(struct table *t, struct table_node *node)
     t->count--;
 }
 
-struct table_node *table_any(const struct table *t)
+struct table_node *table_any(struct table *t)
 {
-    for (size_t i = 0; t->count > 0 && i <= t->mask; i++)
-        if (t->buckets[i])
-            return t->buckets[i];
-    return NULL;
+    if (t->count == 0)
+        return NULL;
+    while (!t->buckets[t->low])
+        t->low++;
+    return t->buckets[t->low];
 }

@@ -19,6 +19,7 @@ struct table {
     struct table_node **buckets;
     size_t mask; /* buckets - 1 */
     size_t count;
+    size_t low; /* no bucket before this one has an entry: emptying a table walks it once */
 };
 
 #define table_entry(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
@@ -32,7 +33,7 @@ void table_add(struct table *t, struct table_node *node, const char *key);
 void table_remove(struct table *t, struct table_node *node);
 
 /* Any entry, or NULL: for emptying a table. */
-struct table_node *table_any(const struct table *t);
+struct table_node *table_any(struct table *t);
 
 /* The seeded hash itself, for bodies. hash_seed fixes the seed, before the first use: tables are
  * then walked in the same order in every process, which the simulator needs to replay. */

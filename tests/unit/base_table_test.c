@@ -43,6 +43,33 @@ static void many_in_and_out(void **state)
     free(items);
 }
 
+/* Emptying by table_any, with entries coming in meanwhile: each is met once. */
+static void emptied_while_it_fills(void **state)
+{
+    (void)state;
+    enum { N = 2000 };
+    struct item *items = calloc(N, sizeof *items);
+    struct table t;
+    assert_int_equal(table_init(&t), 0);
+    int added = 0, met = 0;
+    struct table_node *n;
+    do {
+        for (int i = 0; i < 2 && added < N; i++, added++) {
+            snprintf(items[added].key, sizeof items[added].key, "key-%d", added);
+            table_add(&t, &items[added].node, items[added].key);
+        }
+        n = table_any(&t);
+        if (n) {
+            table_remove(&t, n);
+            met++;
+        }
+    } while (n);
+    assert_int_equal(met, N);
+    assert_int_equal(t.count, 0);
+    table_free(&t);
+    free(items);
+}
+
 static void hashes_tell_lengths_apart(void **state)
 {
     (void)state;
@@ -57,6 +84,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_in_and_out),
+        cmocka_unit_test(emptied_while_it_fills),
         cmocka_unit_test(hashes_tell_lengths_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
