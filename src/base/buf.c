@@ -84,6 +84,8 @@ void buf_printf(struct buf *b, const char *format, ...)
         b->len += (size_t)len;
         return;
     }
+    if (b->cap)
+        b->data[b->len] = '\0'; /* what did not fit is no part of it */
     if (len < 0 || !buf_reserve(b, (size_t)len)) {
         b->failed = true;
         return;
