@@ -90,6 +90,7 @@ function M.api(realm)
     end
     return {
         url = config.url:gsub("/+$", ""),
+        origin = config.origin, -- the target's name, as the core writes it
         realm = realm,
         auth_realm = config.auth_realm or config.realm or realm,
     }
@@ -203,7 +204,7 @@ local function failure(api, method, path, answer, body)
     local reason = reasons(body)
     local e = {
         kind = "keycloak", status = answer.status, retryable = true, after = retry_after(answer),
-        target = api.url:match("^%a+://[^/]+"),
+        target = api.origin,
         path = "/admin/realms/" .. M.encode(api.realm) .. path,
     }
     local ours = judge(e, api, method, path, body)

@@ -66,6 +66,11 @@ static int check_pairs(struct conf *c, struct err *e)
              "drain (%.15g s) is less than limits.time (%.15g s): a handler that takes its time "
              "is cut off when the host is stopped",
              c->drain, c->limits.time);
+    if (c->http.timeout >= c->limits.time)
+        warn(c,
+             "http.timeout (%.15g s) is not less than limits.time (%.15g s): a request that hangs "
+             "takes its message's whole time",
+             c->http.timeout, c->limits.time);
     if (c->keycloak.client_secret && c->keycloak.client_secret_file)
         warn(c,
              "LUAHOST_KEYCLOAK_CLIENT_SECRET is set, so keycloak.client_secret_file (%s) is "

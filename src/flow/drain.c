@@ -72,8 +72,9 @@ static void abandon_running(struct flow *f)
 
 static void out_of_time(struct flow *f)
 {
-    if (f->drain.out_of_time)
+    if (f->drain.flushing)
         return;
+    f->drain.flushing = true;
     f->drain.out_of_time = f->dispatch.running > 0;
     intake_cut(f);
     abandon_running(f);
@@ -84,20 +85,22 @@ static void out_of_time(struct flow *f)
 static void on_deadline(struct timer *t)
 {
     struct flow *f = flow_of(t, drain.deadline);
-    if (f->settle.settling > 0 && f->dispatch.running == 0) {
-        log_warn("%d settlements did not get through: the queue will show those messages again",
-                 f->settle.settling);
-        flow_finish(f, FLOW_OUT_OF_TIME, "the last settlements did not get through");
-    } else if (f->drain.out_of_time) {
-        flow_finish(f, FLOW_OUT_OF_TIME, "the last settlements did not get through");
-    } else {
+    if (!f->drain.flushing) {
         out_of_time(f);
+        return;
     }
+    log_warn("%d settlements did not get through: the queue will show those messages again",
+             f->settle.settling);
+    flow_finish(f, FLOW_OUT_OF_TIME, "the last settlements did not get through");
 }
 
 static void on_cut(struct timer *t)
 {
     struct flow *f = flow_of(t, drain.cut);
+    if (f->dispatch.running > 0) { /* it may end by itself meanwhile: a cut one hides messages */
+        flow_arm(f, t, CUT_POLLS_MS);
+        return;
+    }
     intake_cut(f);
     drain_check(f);
 }
@@ -133,8 +136,10 @@ void drain_check(struct flow *f)
     if (f->intake.open > 0 && f->drain.cut.armed)
         return; /* the open poll is left its second: a cut one hides what it carried */
     intake_cut(f);
-    flow_finish(f, f->drain.out_of_time ? FLOW_OUT_OF_TIME : FLOW_DRAINED,
-                f->drain.out_of_time ? "some handlers were given up in the middle" : "");
+    const char *left = f->drain.out_of_time ? "some handlers were given up in the middle"
+                       : f->drain.gave_up   ? "some settlements did not get through"
+                                            : "";
+    flow_finish(f, *left ? FLOW_OUT_OF_TIME : FLOW_DRAINED, left);
 }
 
 void flow_finish(struct flow *f, enum flow_end end, const char *text)

@@ -1,8 +1,8 @@
 /* A message's life on the core thread, from receive to settlement. Everything outside is
  * reached through the seam (seam.h), so that the simulator runs this very code.
  *
- * Core thread only. Nothing here blocks. `ended` comes once; after it only flow_counts and
- * flow_free may be called. */
+ * Core thread only. Nothing here blocks. `ended` comes once; after it only
+ * flow_verdicts, flow_counts and flow_free may be called. */
 #ifndef FLOW_FLOW_H
 #define FLOW_FLOW_H
 

@@ -68,6 +68,7 @@ static void lapse(struct flow *f, struct message *m)
         }
         return;
     }
+    until_empty_retry(f, m->job->id, f->options.visibility_s);
     if (m->state == BUFFERED)
         dispatch_unbuffer(f, m);
     else
@@ -85,8 +86,9 @@ static void entry_answered(struct flow *f, struct message *m, const struct queue
     bool newer = e->handle != m->handle; /* delivered again meanwhile: its lease counts */
     if (b->result.status == QUEUE_OK && e->ok) {
         f->counts.extensions++;
-        if (!newer && b->sent_ms + visibility_ms(f) > m->lease_until_ms)
-            m->lease_until_ms = b->sent_ms + visibility_ms(f);
+        int64_t until_ms = b->sent_ms + e->visibility_s * INT64_C(1000);
+        if (!newer && until_ms > m->lease_until_ms)
+            m->lease_until_ms = until_ms;
     }
     if (m->state == SETTLING) {
         settle_extension_answered(f, m);
@@ -131,11 +133,13 @@ static void extension_answered(struct queue_batch *b)
     drain_check(f);
 }
 
-/* False if the twelve hours are used up: then the lease runs out, and lapse() sees to it. */
-static bool may_extend(struct flow *f, const struct message *m, int64_t now)
+/* Seconds to extend by; 0: not now, or the twelve hours are used up. Then the lease runs out, and
+ * lapse() sees to it. */
+static int extension_s(struct flow *f, const struct message *m, int64_t now)
 {
     int allowed_s = retry_clamp_s(f->options.visibility_s, now - m->received_ms);
-    return allowed_s == f->options.visibility_s && !m->extending;
+    bool gains = now + allowed_s * INT64_C(1000) > m->lease_until_ms;
+    return gains && !m->extending ? allowed_s : 0;
 }
 
 /* The first message whose lease needs a look, now or, to fill a batch, soon. */
@@ -162,8 +166,9 @@ static bool extend_some(struct flow *f, int64_t now)
             continue;
         }
         list_append(&looked_at, &m->lease);
-        if (x && may_extend(f, m, now)) {
-            batch_add(x, m, f->options.visibility_s);
+        int seconds = extension_s(f, m, now);
+        if (x && seconds > 0) {
+            batch_add(x, m, seconds);
             m->extending = true;
             until_ms = now + visibility_ms(f) / 10;
         }

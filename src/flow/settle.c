@@ -120,6 +120,8 @@ static void gave_up(struct flow *f, struct message *m, const char *code, const c
              LF_TEXT("code", code), LF_TEXT("error", text));
     if (op_of(m) == QUEUE_DELETE && !m->lost)
         f->counts.lease_lost++;
+    f->drain.gave_up += f->drain.draining;
+    until_empty_retry(f, m->job->id, f->options.visibility_s);
     gone(f, m);
 }
 
@@ -131,8 +133,8 @@ static void try_later(struct flow *f, struct message *m, const char *code, const
     if (delay_ms > AGAIN_CAP_MS)
         delay_ms = AGAIN_CAP_MS;
     delay_ms = delay_ms / 2 + (int64_t)(flow_random(f) % (uint64_t)(delay_ms / 2 + 1));
-    if (wish_ms > delay_ms && wish_ms <= AGAIN_CAP_MS)
-        delay_ms = wish_ms;
+    if (wish_ms > delay_ms)
+        delay_ms = wish_ms < AGAIN_CAP_MS ? wish_ms : AGAIN_CAP_MS;
     m->tries++;
     if (now + delay_ms >= m->lease_until_ms) {
         gave_up(f, m, code, text);

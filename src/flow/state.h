@@ -152,6 +152,8 @@ struct flow {
     struct { /* drain.c */
         bool draining;
         bool out_of_time;
+        bool flushing; /* time was up once: only settlements are waited for */
+        int gave_up;   /* settlements, since it began */
         bool ended;
         struct timer cut; /* the open polls */
         struct timer deadline;

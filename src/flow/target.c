@@ -162,13 +162,13 @@ static void end_probe(struct message *m)
 void target_failed(struct flow *f, struct message *m)
 {
     struct job *job = m->job;
-    if (m->probes && strcmp(m->probes->name, job->target) != 0)
-        target_probe_ended(f, m); /* it got past that one, and failed at another */
-    if (m->probes)
-        end_probe(m);
     struct target *t = get(f, job->target);
     if (t)
-        go_down(t, job->reason);
+        go_down(t, job->reason); /* first: the return of another must not start anything */
+    if (m->probes && m->probes != t)
+        target_probe_ended(f, m); /* it got past that one, and failed at this */
+    else if (m->probes)
+        end_probe(m);
 }
 
 void target_park(struct flow *f, struct message *m)
@@ -191,9 +191,12 @@ void target_park(struct flow *f, struct message *m)
 void target_probe_ended(struct flow *f, struct message *m)
 {
     struct target *t = m->probes;
-    bool called = !m->out && atomic_load(&m->job->wire_until_ms) != WIRE_NEVER;
+    const struct job *job = m->job;
+    /* An answer came: not by a run that was ended in the middle of waiting for one. */
+    bool answered = !m->out && atomic_load(&job->wire_until_ms) == WIRE_ANSWERED &&
+                    strcmp(job->kind, "timeout") != 0 && strcmp(job->kind, "cut") != 0;
     end_probe(m);
-    if (called)
+    if (answered)
         go_up(t);
     else
         send_probe(t); /* it proved nothing: the next one */

@@ -16,6 +16,7 @@
 #include <ev.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -96,7 +97,7 @@ static void on_pause(void *arg, bool paused)
 static void on_verdicts(void *arg, struct list *jobs)
 {
     struct host *h = arg;
-    if (h->flow && !h->ended) {
+    if (h->flow) { /* also after its end: a message's job is freed with its message */
         flow_verdicts(h->flow, jobs);
         return;
     }
@@ -116,7 +117,12 @@ static void on_ask_token(void *arg, struct token_request *request)
 static void on_token_answer(void *arg, struct token_request *request)
 {
     struct host *h = arg;
-    pool_token_answer(h->pool, request);
+    if (h->pool) {
+        pool_token_answer(h->pool, request);
+        return;
+    }
+    token_unref(request->token); /* the worker that asked has ended */
+    free(request);
 }
 
 static void on_token_down(void *arg, const char *target, const char *why)
@@ -311,10 +317,30 @@ static void warm_token(struct host *h)
         turn(h);
 }
 
+/* libev aborts where it finds no descriptor, so they are counted before. */
+static int check_descriptors(const struct conf *c, struct err *e)
+{
+    struct rlimit r;
+    rlim_t need = 128 + (rlim_t)c->workers.max * (5 + 2 * (rlim_t)c->slots);
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return 0;
+    if (r.rlim_cur < need && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = need < r.rlim_max ? need : r.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &r);
+    }
+    if (r.rlim_cur >= need)
+        return 0;
+    return err_set(
+        e, EXIT_CONFIG,
+        "workers.max %d with %d slots need up to %llu open files, %llu are allowed: lower "
+        "them, or raise ulimit -n (LimitNOFILE)",
+        c->workers.max, c->slots, (unsigned long long)need, (unsigned long long)r.rlim_cur);
+}
+
 static int start(struct host *h, struct err *e)
 {
     struct signals_events events = {h, on_stop, on_reload, on_report, on_pause};
-    if (fetch_global_init(e) != 0)
+    if (check_descriptors(h->conf, e) != 0 || fetch_global_init(e) != 0)
         return -1;
     h->loop = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
     if (!h->loop)
@@ -340,6 +366,7 @@ static bool stop(struct host *h)
 {
     if (!pool_free(h->pool))
         return false;
+    h->pool = NULL;
     tokens_free(h->tokens);
     sqs_free(h->sqs);
     flow_free(h->flow);

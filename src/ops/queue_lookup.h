@@ -15,7 +15,7 @@
 struct queue_lookup {
     struct ev_loop *loop;
     struct sqs *sqs;
-    const char *name;  /* NULL: its URL is known */
+    const char *name;   /* NULL: its URL is known */
     int64_t give_up_ms; /* CLOCK_BOOTTIME */
     ev_timer again;
     struct log_gate gate;

@@ -40,7 +40,7 @@ struct tokens {
     uint64_t last_number;
     char target[128];
     struct realm *warm; /* until its first token has come */
-    bool tried; /* the warm one, once */
+    bool tried;         /* the warm one, once */
     bool said_down;
     ev_timer again;
 };

@@ -4,6 +4,10 @@
  * are this far apart; a free slot waits at most that long. */
 enum { SMALL_POLL_EVERY_MS = 25, EXTRA_POLL_WAIT_S = 1 };
 
+/* Empty polls that did not wait, because they were told not to or the server does not, are this
+ * far apart: a quiet queue must not cost a thousand calls a second. */
+enum { EMPTY_POLL_EVERY_MS = 1000, EMPTIES_AT_ONCE = 2 };
+
 void polls_init(struct polls *p, int max)
 {
     *p = (struct polls){.wanted = 1, .max = max, .last_ms = -SMALL_POLL_EVERY_MS};
@@ -21,6 +25,10 @@ struct polls_grant polls_next(struct polls *p, const struct polls_ask *ask)
         none.again_ms = SMALL_POLL_EVERY_MS - since;
         return none;
     }
+    if (p->empties >= EMPTIES_AT_ONCE && since < EMPTY_POLL_EVERY_MS) {
+        none.again_ms = EMPTY_POLL_EVERY_MS - since;
+        return none;
+    }
     p->last_ms = ask->now_ms;
     int wait_s =
         ask->open == 0 || ask->wait_s < EXTRA_POLL_WAIT_S ? ask->wait_s : EXTRA_POLL_WAIT_S;
@@ -29,6 +37,7 @@ struct polls_grant polls_next(struct polls *p, const struct polls_ask *ask)
 
 void polls_result(struct polls *p, int asked, int came)
 {
+    p->empties = came == 0 ? p->empties + 1 : 0;
     if (came >= asked && p->wanted < p->max)
         p->wanted++;
     else if (came == 0)

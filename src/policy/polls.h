@@ -10,6 +10,7 @@ struct polls {
     int wanted; /* polls that may be open at once, 1…max */
     int max;
     int64_t last_ms; /* start of the last poll */
+    int empties;     /* polls in a row that brought nothing */
 };
 
 struct polls_ask {

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { FAIR_CHANCE_US = 1000000 };
+
 struct http_call {
     struct task *task;
     struct fetch_call *fetch; /* NULL: not on its way */
@@ -273,8 +275,9 @@ MAY_RAISE static int raise_failure(lua_State *L, const struct http_call *c)
         [FETCH_OK] = "http", [FETCH_NO_CONNECTION] = "connect", [FETCH_TIMEOUT] = "timeout",
         [FETCH_CUT] = "cut", [FETCH_TOO_BIG] = "too_big",       [FETCH_FAILED] = "http",
     };
-    bool targets = c->result == FETCH_NO_CONNECTION || c->result == FETCH_CUT ||
-                   (c->result == FETCH_TIMEOUT && !c->capped);
+    /* A timeout that limits.time cut short is the target's too, if it had a fair chance. */
+    bool late = c->result == FETCH_TIMEOUT && (!c->capped || c->elapsed_us >= FAIR_CHANCE_US);
+    bool targets = c->result == FETCH_NO_CONNECTION || c->result == FETCH_CUT || late;
     push_name(L);
     const char *name = lua_tostring(L, -1);
     raise_push(L, kinds[c->result], "%s: %s%s", name,

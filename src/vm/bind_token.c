@@ -190,6 +190,8 @@ static int token_config(lua_State *L)
     lua_newtable(L);
     if (o->keycloak_url)
         raise_text(L, "url", o->keycloak_url);
+    if (vm_of(L)->keycloak_origin[0])
+        raise_text(L, "origin", vm_of(L)->keycloak_origin);
     if (o->keycloak_realm)
         raise_text(L, "realm", o->keycloak_realm);
     const char *auth = o->keycloak_auth_realm ? o->keycloak_auth_realm : o->keycloak_realm;

@@ -207,11 +207,14 @@ MAY_RAISE static void check_url(lua_State *L, struct http_request *r)
                          i + 1);
     }
     const char *authority = strstr(url, "://");
-    if (!authority || fetch_origin(url, r->origin, sizeof r->origin) != 0)
-        raise_misuse(L, "host.http: '%.200s' is no http:// or https:// URL", url);
-    authority += 3;
-    if (memchr(authority, '@', strcspn(authority, "/?#")))
+    const char *host = authority ? authority + 3 : url;
+    if (memchr(host, '@', strcspn(host, "/?#")))
         raise_misuse(L, "host.http: no user name in URLs: send an Authorization header");
+    /* No query in the words: secrets live there. */
+    size_t shown = strcspn(url, "?#");
+    if (!authority || fetch_origin(url, r->origin, sizeof r->origin) != 0)
+        raise_misuse(L, "host.http: '%s' is no http:// or https:// URL that can be called",
+                     lua_pushlstring(L, url, shown < 200 ? shown : 200));
     if (!is_allowed(vm_of(L), r->origin))
         raise_misuse(L, "host.http: %s is not in http.allow", r->origin);
     r->url = url;

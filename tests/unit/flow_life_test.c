@@ -272,6 +272,49 @@ static void probe_that_never_called_proves_nothing(void **state)
     world_end(&w);
 }
 
+/* Ended by limits.time with its request on the wire: that is no answer of the target's. */
+static void probe_without_an_answer_proves_nothing(void **state)
+{
+    (void)state;
+    begin(1, 2);
+    world_bring(&w, 1, 1);
+    world_bring(&w, 2, 1);
+    world_target_failure(&w, "m1", "http://kc:80");
+    world_target_failure(&w, "m2", "http://kc:80");
+    world_pass(&w, 2500);
+    struct job *job = world_running(&w, "m1");
+    atomic_store(&job->wire_until_ms, w.now_ms + 5000);
+    snprintf(job->kind, sizeof job->kind, "time");
+    world_verdict(&w, "m1", OUTCOME_RETRY);
+    world_pass(&w, 100);
+    assert_int_equal(w.receive_count, 0);
+    assert_int_equal(world_running_count(&w), 1);
+    job = world_running(&w, "m2"); /* the next one tries */
+    atomic_store(&job->wire_until_ms, WIRE_ANSWERED);
+    snprintf(job->kind, sizeof job->kind, "timeout");
+    world_verdict(&w, "m2", OUTCOME_RETRY);
+    world_pass(&w, 100);
+    assert_int_equal(w.receive_count, 1); /* nothing is left to try with: one receive may */
+    assert_int_equal(w.receives[0]->max, 1);
+    world_end(&w);
+}
+
+static void probe_that_fails_elsewhere_starts_nothing(void **state)
+{
+    (void)state;
+    begin(1, 4);
+    world_bring(&w, 1, 3);
+    world_target_failure(&w, "m1", "http://one:80");
+    world_target_failure(&w, "m2", "http://one:80");
+    world_target_failure(&w, "m3", "http://one:80");
+    world_pass(&w, 2500);
+    assert_int_equal(world_running_count(&w), 1);
+    world_target_failure(&w, "m1", "http://two:80");
+    assert_int_equal(w.receive_count, 0);
+    assert_int_equal(world_running_count(&w), 0);
+    world_end(&w);
+}
+
 static void parking_ends_after_the_hold(void **state)
 {
     (void)state;
@@ -384,6 +427,78 @@ static void open_poll_is_left_a_second(void **state)
     world_end(&w);
 }
 
+static void open_poll_is_not_cut_while_work_is_in_hand(void **state)
+{
+    (void)state;
+    begin(1, 4);
+    world_bring(&w, 1, 1);
+    world_pass(&w, 30);
+    flow_drain(w.flow);
+    world_pass(&w, 5000);
+    assert_int_equal(w.cancelled, 0);
+    world_verdict(&w, "m1", OUTCOME_ACK);
+    world_pass(&w, 5);
+    world_answer_all(&w);
+    world_pass(&w, 1000);
+    assert_int_equal(w.cancelled, 1);
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_DRAINED);
+    world_end(&w);
+}
+
+/* Time is up with nothing running: the acks on the wire are waited for, once. */
+static void time_up_still_flushes(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.drain_ms = 2000;
+    world_begin(&w, &o, 1, 4);
+    world_bring(&w, 1, 1);
+    flow_drain(w.flow);
+    world_pass(&w, 1990);
+    world_verdict(&w, "m1", OUTCOME_ACK);
+    world_pass(&w, 1000);
+    assert_false(w.ended);
+    for (int i = 0; i < 3; i++) /* more signals change nothing */
+        flow_drain(w.flow);
+    world_answer_all(&w);
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_DRAINED);
+    assert_int_equal(flow_counts(w.flow)->acked, 1);
+    world_end(&w);
+
+    world_begin(&w, &o, 1, 4); /* and not for ever */
+    world_bring(&w, 1, 1);
+    flow_drain(w.flow);
+    world_pass(&w, 1990);
+    world_verdict(&w, "m1", OUTCOME_ACK);
+    for (int i = 0; i < 4; i++) {
+        world_pass(&w, 3000);
+        flow_drain(w.flow);
+    }
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_OUT_OF_TIME);
+    world_end(&w);
+}
+
+static void long_visibility_is_extended_too(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.visibility_s = 30000;
+    world_begin(&w, &o, 1, 4);
+    world_bring(&w, 1, 1);
+    world_pass(&w, 15000 * 1000);
+    assert_int_equal(w.batch_count, 1);
+    assert_int_equal(w.batches[0]->entries[0].visibility_s, 43140 - 15000);
+    world_answer_all(&w);
+    world_pass(&w, 28000 * 1000);
+    assert_int_equal(flow_counts(w.flow)->lease_lost, 0);
+    world_pass(&w, 1000 * 1000); /* twelve hours are twelve hours */
+    assert_int_equal(flow_counts(w.flow)->lease_lost, 1);
+    world_end(&w);
+}
+
 static void time_up_respects_the_wire(void **state)
 {
     (void)state;
@@ -470,6 +585,11 @@ int main(void)
         cmocka_unit_test(reject_is_kept_and_retried_at_the_cap),
         cmocka_unit_test(outage_holds_intake_and_the_oldest_probes),
         cmocka_unit_test(probe_that_never_called_proves_nothing),
+        cmocka_unit_test(probe_without_an_answer_proves_nothing),
+        cmocka_unit_test(probe_that_fails_elsewhere_starts_nothing),
+        cmocka_unit_test(open_poll_is_not_cut_while_work_is_in_hand),
+        cmocka_unit_test(time_up_still_flushes),
+        cmocka_unit_test(long_visibility_is_extended_too),
         cmocka_unit_test(parking_ends_after_the_hold),
         cmocka_unit_test(held_from_outside),
         cmocka_unit_test(start_up_failures),

@@ -83,6 +83,31 @@ static void small_polls_are_spaced(void **state)
     assert_int_equal(polls_next(&p, &a).messages, 4);
 }
 
+/* queue.wait = 0, or a server that does not wait: no hot loop. */
+static void empty_polls_are_spaced(void **state)
+{
+    (void)state;
+    struct polls p;
+    polls_init(&p, 8);
+    int64_t now = 1000;
+    int polls = 0;
+    while (now < 11000) {
+        struct polls_ask a = ask(40, 0, 0, 0, now);
+        struct polls_grant g = polls_next(&p, &a);
+        if (g.messages == 0) {
+            assert_in_range(g.again_ms, 1, 1000);
+            now += g.again_ms;
+            continue;
+        }
+        polls++;
+        polls_result(&p, g.messages, 0);
+    }
+    assert_in_range(polls, 10, 13);
+    polls_result(&p, 10, 1); /* something came: at once again */
+    struct polls_ask a = ask(40, 0, 0, 0, now);
+    assert_int_equal(polls_next(&p, &a).messages, 10);
+}
+
 static void prefetch_is_a_second_of_work(void **state)
 {
     (void)state;
@@ -100,6 +125,7 @@ int main(void)
         cmocka_unit_test(full_answers_open_more_and_empty_ones_close),
         cmocka_unit_test(never_more_than_free),
         cmocka_unit_test(small_polls_are_spaced),
+        cmocka_unit_test(empty_polls_are_spaced),
         cmocka_unit_test(prefetch_is_a_second_of_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
