@@ -29,7 +29,7 @@ local FILTERS = { "username", "email", "firstName", "lastName", "search", "q", "
 
 -- The path of one user. Without this check a nil would cut the path short: `users.get(nil)` would
 -- ask for everybody, and the list it got would look like a user that is there.
-local function user(id, ...)
+local function path_to(id, ...)
     if (type(id) ~= "string" and type(id) ~= "number") or id == "" then
         call.fail { kind = "usage", message = "host.keycloak: a user's id was expected, found "
             .. (id == "" and "an empty string" or type(id)) }
@@ -78,7 +78,7 @@ local function user_functions(api)
 
     --- @return the user of an id, or nil
     function users.get(id)
-        local answer, user = call.send(api(), "GET", user(id), { absent = NOT_THERE })
+        local answer, user = call.send(api(), "GET", path_to(id), { absent = NOT_THERE })
         return answer.status == 200 and user or nil
     end
 
@@ -108,13 +108,13 @@ local function user_functions(api)
     -- given, replaces all of them, and e-mail, first and last name go with them unless they are
     -- given too. Groups and roles are not changed by this.
     function users.update(id, rep)
-        call.send(api(), "PUT", user(id), { json = rep })
+        call.send(api(), "PUT", path_to(id), { json = rep })
     end
 
     --- Deletes a user.
     -- @return true, or false if there was none
     function users.delete(id)
-        return call.send(api(), "DELETE", user(id), { absent = NOT_THERE }).status ~= 404
+        return call.send(api(), "DELETE", path_to(id), { absent = NOT_THERE }).status ~= 404
     end
 
     return users
@@ -129,7 +129,7 @@ local function membership_functions(api)
 
     --- @return the list of groups {id, name, path} that a user is in
     function groups.list(id)
-        local _, list = call.send(api(), "GET", user(id, "groups"))
+        local _, list = call.send(api(), "GET", path_to(id, "groups"))
         return list
     end
 
@@ -140,7 +140,7 @@ local function membership_functions(api)
     function groups.add(id, group)
         local at = api()
         local gid = group_id(at, group)
-        local answer = call.send(at, "PUT", user(id, "groups", gid), { expect = { 409 } })
+        local answer = call.send(at, "PUT", path_to(id, "groups", gid), { expect = { 409 } })
         if answer.status ~= 409 then return end
         -- Somebody else adds the same at this moment: done if it is there now.
         for _, one in ipairs(groups.list(id)) do
@@ -152,7 +152,7 @@ local function membership_functions(api)
     --- Takes a user out of a group; nothing happens if it is not in it.
     function groups.remove(id, group)
         local at = api()
-        call.send(at, "DELETE", user(id, "groups", group_id(at, group)))
+        call.send(at, "DELETE", path_to(id, "groups", group_id(at, group)))
     end
 
     return groups
@@ -169,12 +169,12 @@ local function mapping_functions(api)
         end
         -- Without a list Keycloak would take a DELETE to mean every role.
         if #list == 0 then return end
-        call.send(at, method, user(id, "role-mappings", "realm"), { json = list })
+        call.send(at, method, path_to(id, "role-mappings", "realm"), { json = list })
     end
 
     --- @return the list of realm roles {id, name} that are mapped to a user directly
     function roles.list(id)
-        local _, list = call.send(api(), "GET", user(id, "role-mappings", "realm"))
+        local _, list = call.send(api(), "GET", path_to(id, "role-mappings", "realm"))
         return list
     end
 

@@ -25,9 +25,10 @@ static bool lapsed(const struct view *v)
     return v->lease_ms <= sim.now_ms;
 }
 
-static bool in_hand(const struct view *v)
+static bool in_hand(const struct host *h, const struct view *v)
 {
-    return !v->odd && v->phase != PHASE_GONE && v->phase != PHASE_DECIDED && !lapsed(v);
+    bool over = v->phase == PHASE_PARKED && sim.now_ms - v->parked_ms >= h->hold_ms;
+    return !over && !v->odd && v->phase != PHASE_GONE && v->phase != PHASE_DECIDED && !lapsed(v);
 }
 
 static void widen(struct bounds *b, bool sure)
@@ -58,7 +59,7 @@ static void decide(struct view *v, enum kind kind, int low_s, int high_s)
 
 /* ---- in ---- */
 
-static void anew(struct host *h, struct view *v)
+static void anew(struct view *v)
 {
     *v = (struct view){.phase = PHASE_WAITING,
                        .anew = true,
@@ -69,7 +70,7 @@ static void anew(struct host *h, struct view *v)
                        .told_receives = v->told_receives,
                        .told_lease_ms = v->told_lease_ms,
                        .acked_ms = v->acked_ms,
-                       .slept = host_asleep(h)};
+                       .slept = v->told_lease_ms <= sim.now_ms}; /* read after a stall */
 }
 
 static void delivered_again(struct host *h, struct view *v)
@@ -107,7 +108,7 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
         delivered_again(h, v);
         return;
     }
-    anew(h, v);
+    anew(v);
     if (h->draining)
         decide(v, KIND_RELEASE, 0, 0);
 }
@@ -119,7 +120,7 @@ void view_claimed(struct host *h, struct record *r, enum claim answer)
     check(INV_kept, v->anew || v->odd, "%s was in the hand of host %d, which has forgotten it",
           r->id, h->index);
     if (!v->anew)
-        anew(h, v);
+        anew(v);
     h->tally.claims++;
     check(INV_forgotten, answer != CLAIM_HELD, "%s has nobody in host %d, but its key is held",
           r->id, h->index);
@@ -155,13 +156,13 @@ void view_started(struct host *h, struct record *r, const struct job *job)
 
 static void decide_retry(struct host *h, struct view *v, int64_t after_ms)
 {
-    double ceiling =
-        fmin(sim.retry_cap_s, ldexp(h->retry_base_s, v->receives + v->starts - 2));
+    double ceiling = fmin(sim.retry_cap_s, ldexp(h->retry_base_s, v->receives + v->starts - 2));
     int after_s = (int)((after_ms + 999) / 1000);
     if (after_ms >= 0)
         decide(v, KIND_RETRY, after_s, after_s);
     else
-        decide(v, KIND_RETRY, RETRY_MIN_S, ceiling > RETRY_MIN_S ? (int)ceil(ceiling) : RETRY_MIN_S);
+        decide(v, KIND_RETRY, RETRY_MIN_S,
+               ceiling > RETRY_MIN_S ? (int)ceil(ceiling) : RETRY_MIN_S);
 }
 
 static void verdict_after_lapse(struct host *h, struct view *v, const struct job *job)
@@ -214,16 +215,15 @@ void view_cancelled(struct host *h, struct record *r, bool sent, int64_t wire_un
     struct view *v = view_of(h, r);
     if (v->odd || v->phase != PHASE_RUNNING)
         return;
-    check(INV_lease, h->draining || lapsed(v), "%s was taken from its handler in host %d for nothing",
-          r->id, h->index);
+    check(INV_lease, h->draining || lapsed(v),
+          "%s was taken from its handler in host %d for nothing", r->id, h->index);
     if (!h->draining || lapsed(v)) {
         v->odd = true;
         return;
     }
     corners[sent ? CORNER_given_up_on_the_wire : CORNER_given_up_unsent]++;
-    int left_s = sent && wire_until_ms > sim.now_ms
-                     ? (int)((wire_until_ms - sim.now_ms + 999) / 1000)
-                     : 0;
+    int left_s =
+        sent && wire_until_ms > sim.now_ms ? (int)((wire_until_ms - sim.now_ms + 999) / 1000) : 0;
     decide(v, KIND_RELEASE, left_s, sent && left_s > 0 ? left_s + 1 : 0);
 }
 
@@ -235,16 +235,17 @@ bool view_is_extension(struct host *h, const struct record *r, const struct queu
     const struct view *v = view_of(h, r);
     /* Retries are always shorter than the lease here. */
     return op == QUEUE_CHANGE && e->visibility_s == sim.visibility_s &&
-           (v->odd || v->phase != PHASE_DECIDED);
+           (v->phase != PHASE_DECIDED || (v->odd && !v->sent));
 }
 
 void view_extends(struct host *h, struct record *r, uint64_t handle)
 {
     struct view *v = view_of(h, r);
-    check(INV_newest, v->odd || handle == v->handle, "%s: handle %" PRIu64 " is used, host %d has %" PRIu64,
-          r->id, handle, h->index, v->handle);
-    check(INV_lease, v->odd || v->phase != PHASE_GONE, "%s is extended by host %d, which has settled it",
-          r->id, h->index);
+    check(INV_newest, v->odd || handle == v->handle,
+          "%s: handle %" PRIu64 " is used, host %d has %" PRIu64, r->id, handle, h->index,
+          v->handle);
+    check(INV_lease, v->odd || v->phase != PHASE_GONE,
+          "%s is extended by host %d, which has settled it", r->id, h->index);
     v->extending = handle;
 }
 
@@ -279,6 +280,8 @@ void view_extended(struct host *h, struct record *r, uint64_t handle, const stru
     }
     bool good = b->result.status == QUEUE_OK && e->ok;
     v->extending = 0;
+    if (lapsed(v) && v->phase != PHASE_RUNNING)
+        v->odd = true; /* let go of at its end, or just about to be */
     if (good)
         widen(&h->tally.extensions, !v->odd && !lapsed(v));
     if (good && handle == v->handle)
@@ -305,8 +308,8 @@ static void settles_decided(struct host *h, struct record *r, struct view *v, en
     check(INV_prompt, v->due_ms == 0 || sim.now_ms <= v->due_ms,
           "%s: the %s of host %d is %lld ms late", r->id, kind_names[v->kind], h->index,
           (long long)(sim.now_ms - v->due_ms));
-    check(INV_prompt, !v->sent || v->slept || !lapsed(v), "%s: host %d tries again after the lease",
-          r->id, h->index);
+    check(INV_prompt, !v->sent || v->slept || sim.now_ms < v->lease_ms + AGAIN_CAP_MS,
+          "%s: host %d tries again long after the lease", r->id, h->index);
     corners[CORNER_settlement_tried_again] += v->sent;
 }
 
@@ -314,8 +317,11 @@ void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_
                   int visibility_s)
 {
     struct view *v = view_of(h, r);
-    check(INV_newest, v->odd || handle == v->handle, "%s: handle %" PRIu64 " is used, host %d has %" PRIu64,
-          r->id, handle, h->index, v->handle);
+    tell(r, "host %d sends %s of %d s", h->index, op == QUEUE_DELETE ? "a delete" : "a change",
+         visibility_s);
+    check(INV_newest, v->odd || handle == v->handle,
+          "%s: handle %" PRIu64 " is used, host %d has %" PRIu64, r->id, handle, h->index,
+          v->handle);
     if (!v->odd && v->phase == PHASE_PARKED) {
         check(INV_parked, sim.now_ms - v->parked_ms >= h->hold_ms,
               "%s: host %d gives it back after %lld ms of its %lld in the park", r->id, h->index,
@@ -337,12 +343,8 @@ void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_
 
 static void try_again(struct host *h, struct view *v, int64_t wish_ms)
 {
-    int64_t delay_ms = v->tries < 6 ? (int64_t)AGAIN_BASE_MS << v->tries : AGAIN_CAP_MS;
-    if (wish_ms > delay_ms && wish_ms <= AGAIN_CAP_MS)
-        delay_ms = wish_ms;
-    if (delay_ms > AGAIN_CAP_MS)
-        delay_ms = AGAIN_CAP_MS;
-    v->tries++;
+    int64_t delay_ms = AGAIN_CAP_MS; /* one timer serves all, and does not move forward */
+    (void)wish_ms;
     if (v->odd || v->lease_ms - sim.now_ms <= delay_ms) { /* it may give up */
         h->tally.entries_failed.high++;
         h->tally.lease_lost.high++;
@@ -395,8 +397,8 @@ void view_drains(struct host *h)
         if (v->phase != PHASE_WAITING && v->phase != PHASE_PARKED)
             continue;
         corners[v->phase == PHASE_PARKED ? CORNER_drain_with_parked : CORNER_drain_with_waiting]++;
-        if (lapsed(v))
-            v->odd = true;
+        if (lapsed(v) || (v->phase == PHASE_PARKED && sim.now_ms - v->parked_ms >= h->hold_ms))
+            v->odd = true; /* let go of, or its retry lingers */
         else if (!v->odd)
             decide(v, KIND_RELEASE, 0, 0);
     }
@@ -420,7 +422,7 @@ int view_in_hand(const struct host *h)
 {
     int count = 0;
     for (int i = 0; i < sim.count; i++)
-        count += in_hand(&h->views[i]);
+        count += in_hand(h, &h->views[i]);
     return count;
 }
 

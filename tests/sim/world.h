@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HOSTS_MAX = 4, WORKERS_MAX = 8 };
+enum { HOSTS_MAX = 4, WORKERS_MAX = 8, ARRIVALS_MS = 30000 };
 
 /* Faults that a seed switches on, each drawn for itself: most runs lack some of them. The number
  * is how often it must have struck in a thousand seeds for a run to count (check.c). */
@@ -72,14 +72,14 @@ enum fault {
     X(held, 1)       /* no receive while an operator has paused it */                              \
     X(slots, 1)      /* never more running than slots */                                           \
     X(fence, 1)      /* a cancelled job is fenced before its worker hears of it */                 \
-    X(drain, 1)      /* no receive after it began; nothing left in hand when it says so; in time */ \
-    X(empty, 1)      /* --until-empty leaves when the work is done, and says what is left */       \
-    X(wire, 1)       /* a message with a request on the wire is not shown to others */             \
-    X(counts, 1)     /* flow_counts are the models' own counts */                                  \
-    X(quiet, 1)      /* without faults each message is received once, and nothing is late */       \
-    X(settled, 1)    /* with the faults off everything is settled within a bound */                \
-    X(idle, 1)       /* then a host has one poll open, and leaves at once when told */             \
-    X(clean, 1)      /* every job made is freed */
+    X(drain, 1)   /* no receive after it began; nothing left in hand when it says so; in time */   \
+    X(empty, 1)   /* --until-empty leaves when the work is done, and says what is left */          \
+    X(wire, 1)    /* a message with a request on the wire is not shown to others */                \
+    X(counts, 1)  /* flow_counts are the models' own counts */                                     \
+    X(quiet, 1)   /* without faults each message is received once, and nothing is late */          \
+    X(settled, 1) /* with the faults off everything is settled within a bound */                   \
+    X(idle, 1)    /* then a host has one poll open, and leaves at once when told */                \
+    X(clean, 1)   /* every job made is freed */
 
 enum invariant {
 #define X(name, least) INV_##name,
@@ -133,7 +133,6 @@ struct record {
     struct list visible; /* in queue.ready or queue.hidden */
     struct host *holder; /* last host that was answered with it */
     uint64_t holder_life;
-    uint64_t heard;        /* newest handle that its holder has been told */
     bool excused;          /* a fault since then lets its lease lapse */
     struct host *extender; /* who has an extension of it on the wire */
     uint64_t extender_life;
@@ -198,10 +197,10 @@ struct host {
     bool draining;
     bool until_empty;
     bool held;       /* by an operator */
+    bool trialled;   /* it was down already when the token went */
     bool token_away; /* it was told that its target is down by hearsay */
     uint64_t life;   /* grows at each start; events of an older life are dropped */
     int64_t asleep_until_ms;
-    int64_t woke_ms;
     int64_t drain_ms; /* it may take so long */
     int64_t drain_began_ms;
     int64_t hold_ms, probe_ms, patience_ms, ttl_ms;
@@ -246,10 +245,10 @@ struct world {
     uint64_t order;
     struct rng shuffle, load, fault, handler, host_random;
     bool enabled[FAULT_COUNT];
-    bool quiet; /* no faults at all */
-    bool closing; /* hosts that end stay away */
-    int inside; /* in the flow: its allocations may fail */
-    bool starved; /* one did, since that was last cleared */
+    bool quiet;          /* no faults at all */
+    bool closing;        /* hosts that end stay away */
+    struct host *inside; /* whose flow is running: its allocations may fail */
+    bool starving;       /* one did, since it was entered */
     int visibility_s;
     double retry_cap_s;
 
@@ -307,6 +306,7 @@ int queue_polls_open(const struct host *h);
 int queue_batches_open(const struct host *h);
 
 /* pool.c */
+extern const char target_name[];
 struct workers workers_for(struct host *h);
 void workers_forget(struct host *h);
 
@@ -330,13 +330,14 @@ void view_settled(struct host *h, struct record *r, uint64_t handle, const struc
 void view_drains(struct host *h);
 void view_sleeps(struct host *h);
 void view_all_odd(struct host *h);
-void view_counts(struct host *h); /* the program's counts against its own */
-void view_end(struct host *h);    /* what must be over when a flow says it has drained */
-int view_in_hand(const struct host *h);   /* waiting, running or parked, under its lease */
+void view_counts(struct host *h);       /* the program's counts against its own */
+void view_end(struct host *h);          /* what must be over when a flow says it has drained */
+int view_in_hand(const struct host *h); /* waiting, running or parked, under its lease */
 
 /* host.c */
 void host_start(struct host *h);
 void host_trouble(void *arg, uint64_t number); /* the events that crash, restart, pause hosts */
+void host_leaves(void *arg, uint64_t number);
 void host_crash(struct host *h);
 void host_drain(struct host *h);
 void host_free(struct host *h);
