@@ -64,7 +64,7 @@ build-unit: $(TESTS)
 SIM_SRC := $(sort $(wildcard tests/sim/*.c))
 $(BUILD)/sim: $(SIM_SRC) tests/sim/world.h $(BUILD)/job.o $(call archive,base policy flow)
 	@echo "  CC  tests/sim"
-	$(Q)$(CC) $(cflags) -Itests/sim $(LDFLAGS) -Wl,--wrap=job_free,--wrap=calloc,--wrap=malloc -o $@ $(SIM_SRC) \
+	$(Q)$(CC) $(cflags) -Itests/sim $(LDFLAGS) -Wl,--wrap=job_free -o $@ $(SIM_SRC) \
 	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(BUILD)/job.o $(libs)
 sim: $(BUILD)/sim
 	$< $(if $(SEED),--seed $(SEED),--seeds 5000)

@@ -19,7 +19,6 @@ struct call {
     uint64_t handles[QUEUE_BATCH_MAX];
     int records[QUEUE_BATCH_MAX];
     int receives[QUEUE_BATCH_MAX];
-    bool extension[QUEUE_BATCH_MAX];
     bool heard;
 };
 
@@ -50,7 +49,7 @@ static void show_due(void)
 
 void queue_fill(int count)
 {
-    sim.records = grab((size_t)count * sizeof *sim.records);
+    sim.records = calloc((size_t)count, sizeof *sim.records);
     sim.count = count;
     list_init(&sim.ready);
     list_init(&sim.hidden);
@@ -59,8 +58,8 @@ void queue_fill(int count)
         r->number = i;
         snprintf(r->id, sizeof r->id, "m%d", i);
         list_init(&r->visible);
-        r->visible_ms = between(&sim.load, 0, ARRIVALS_MS);
-        r->poison = !sim.quiet && chance(&sim.load, 10);
+        r->visible_ms = between(&sim.load, 0, 30000); /* arrivals */
+        r->poison = chance(&sim.load, 10);
         arrange(r);
     }
 }
@@ -72,7 +71,9 @@ struct record *record_of(const char *id)
 
 static struct call *call_new(struct host *h)
 {
-    struct call *c = grab(sizeof *c);
+    struct call *c = calloc(1, sizeof *c);
+    if (!c)
+        abort();
     c->host = h;
     list_append(&h->calls, &c->node);
     return c;
@@ -87,8 +88,6 @@ static void call_free(struct call *c)
 static struct queue_result failure(enum queue_status status)
 {
     struct queue_result r = {.status = status, .retry_after_ms = -1};
-    if (status == QUEUE_BUSY && chance(&sim.fault, 200))
-        r.retry_after_ms = between(&sim.fault, 0, 8000);
     snprintf(r.code, sizeof r.code, "Simulated");
     return r;
 }
@@ -145,8 +144,6 @@ static bool take(struct call *c, int visibility_s)
     if (!r)
         return false;
     check_hidden(r, duplicate);
-    if (r->holder)
-        r->holder->troubled = true;
     r->wire_until_ms = 0; /* whoever gets it now cannot know of an older request */
     r->receives++;
     r->handle++;
@@ -174,14 +171,6 @@ static bool being_settled(struct host *h, const struct record *r)
     return false;
 }
 
-/* Hands the answer over, to a host that may be told of an end of its in there. */
-static void receive_done(struct host *h, struct queue_receive *q)
-{
-    enter_flow(h);
-    q->done(q);
-    leave_flow(h);
-}
-
 static void receive_answered(void *arg, uint64_t number)
 {
     struct call *c = arg;
@@ -199,7 +188,6 @@ static void receive_answered(void *arg, uint64_t number)
             struct record *r = &sim.records[c->records[i]];
             struct job *job = make_job(r, c->handles[i], c->receives[i]);
             list_append(&q->jobs, &job->node);
-            view_heard(h, r, c->handles[i], c->receives[i], q->first_byte_ms);
             if (r->handle != c->handles[i]) { /* handed out again meanwhile */
                 r->excused = true;
                 continue;
@@ -207,12 +195,13 @@ static void receive_answered(void *arg, uint64_t number)
             r->excused = r->visible_ms - sim.now_ms < sim.visibility_s * 600 || being_settled(h, r);
             r->holder = h;
             r->holder_life = h->life;
+            r->heard = r->handle;
             tell(r, "host %d hears of handle %llu%s", h->index, (unsigned long long)r->handle,
                  r->excused ? ", excused" : "");
         }
     }
     call_free(c);
-    receive_done(h, q);
+    q->done(q);
 }
 
 static void answer_receive(struct call *c)
@@ -228,8 +217,6 @@ static void answer_receive(struct call *c)
     /* a lease begins at the answer's first byte: what came later was lost on the way */
     c->receive->first_byte_ms = sim.now_ms + delay_ms;
     if (delay_ms > 20)
-        c->host->troubled = true;
-    if (delay_ms > 20)
         for (int i = 0; i < c->count; i++)
             sim.records[c->records[i]].excused = true;
     later(delay_ms, c->host, receive_answered, c, 0);
@@ -242,10 +229,8 @@ static void receive_looks(void *arg, uint64_t number)
     show_due();
     while (c->count < c->receive->max && take(c, c->receive->visibility_s))
         ;
-    int64_t left_ms = c->give_up_ms - sim.now_ms;
-    if (c->count == 0 && left_ms > 0)
-        later(sim.deleted == sim.count || left_ms < LONG_POLL_LOOK_MS ? left_ms : LONG_POLL_LOOK_MS,
-              c->host, receive_looks, c, 0);
+    if (c->count == 0 && sim.now_ms < c->give_up_ms)
+        later(LONG_POLL_LOOK_MS, c->host, receive_looks, c, 0);
     else
         answer_receive(c);
 }
@@ -256,40 +241,21 @@ static void receive_failed(void *arg, uint64_t status)
     struct queue_receive *q = c->receive;
     q->call = NULL;
     q->result = failure((enum queue_status)status);
-    struct host *h = c->host;
     call_free(c);
-    receive_done(h, q);
-}
-
-/* A host that knows of an outage may receive one message, to have something to try it with. */
-static void check_receive(struct host *h, const struct queue_receive *q)
-{
-    check(INV_drain, !h->draining, "host %d receives after its drain began", h->index);
-    check(INV_held, !h->held, "host %d receives while it is paused", h->index);
-    check(INV_outage, !h->token_away || h->trialled || h->starved,
-          "host %d receives while it can have no token", h->index);
-    if (!h->down_known || h->starved)
-        return;
-    int in_hand = view_in_hand(h), open = queue_polls_open(h);
-    check(INV_outage, q->max == 1 && open == 0 && in_hand == 0,
-          "host %d receives %d while its target is down, %d are in hand and %d polls open",
-          h->index, q->max, in_hand, open);
-    corners[CORNER_trial_receive]++;
+    q->done(q);
 }
 
 static int receive(void *self, struct queue_receive *q)
 {
     struct host *h = self;
-    check_receive(h, q);
-    if (strikes(FAULT_call_refused, 3)) {
-        q->result = failure(QUEUE_FAULT);
-        return -1;
-    }
+    check(INV_drain, !h->draining, "host %d receives after its drain began", h->index);
+    check(INV_outage, !h->down_known || q->max == 1, "host %d receives %d while its target is down",
+          h->index, q->max);
     struct call *c = call_new(h);
     c->receive = q;
     c->give_up_ms = sim.now_ms + q->wait_s * 1000;
     q->call = c;
-    if ((sim.queue_away && sim.now_ms < sim.faults_end_ms) || strikes(FAULT_receive_lost, 20))
+    if (sim.queue_away || strikes(FAULT_receive_lost, 20))
         later(between(&sim.fault, 1, TIMEOUT_MS), h, receive_failed, c, QUEUE_UNREACHABLE);
     else if (strikes(FAULT_receive_busy, 20))
         later(between(&sim.fault, 1, 50), h, receive_failed, c, QUEUE_BUSY);
@@ -359,7 +325,6 @@ static bool change_entry(struct record *r, uint64_t handle, int visibility_s)
 
 static void excuse(const struct call *c)
 {
-    c->host->troubled = true;
     for (int i = 0; i < c->count; i++)
         sim.records[c->records[i]].excused = true;
 }
@@ -369,36 +334,26 @@ static bool extends(const struct record *r, const struct host *h)
     return r->extender == h && r->extender_life == h->life;
 }
 
-/* The answer, entry by entry, as its host reads it. */
-static void batch_done(struct call *c)
+static void end_extensions(const struct call *c)
 {
-    struct queue_batch *b = c->batch;
-    struct host *h = c->host;
-    b->call = NULL;
-    for (int i = 0; i < c->count; i++) {
-        struct record *r = &sim.records[c->records[i]];
-        if (c->extension[i] && extends(r, h))
-            r->extender = NULL;
-        if (c->extension[i])
-            view_extended(h, r, c->handles[i], b, &b->entries[i]);
-        else
-            view_settled(h, r, c->handles[i], b, &b->entries[i]);
-    }
-    call_free(c);
-    enter_flow(h);
-    b->done(b);
-    leave_flow(h);
+    for (int i = 0; i < c->count; i++)
+        if (c->batch->op == QUEUE_CHANGE && extends(&sim.records[c->records[i]], c->host))
+            sim.records[c->records[i]].extender = NULL;
 }
 
 static void batch_answered(void *arg, uint64_t number)
 {
     struct call *c = arg;
+    struct queue_batch *b = c->batch;
     (void)number;
+    b->call = NULL;
+    end_extensions(c);
     if (!c->heard) {
-        c->batch->result = failure(QUEUE_UNREACHABLE);
+        b->result = failure(QUEUE_UNREACHABLE);
         excuse(c);
     }
-    batch_done(c);
+    call_free(c);
+    b->done(b);
 }
 
 static void execute_entry(struct call *c, int i)
@@ -409,17 +364,17 @@ static void execute_entry(struct call *c, int i)
     tell(r, "%s by host %d, handle %llu, %d s", c->batch->op == QUEUE_DELETE ? "delete" : "change",
          c->host->index, (unsigned long long)c->handles[i], e->visibility_s);
     if (strikes(FAULT_entry_failed, 30)) {
-        r->excused = c->host->troubled = true;
+        r->excused = true;
         return;
     }
     bool good = c->batch->op == QUEUE_DELETE ? delete_entry(r, c->handles[i])
                                              : change_entry(r, c->handles[i], e->visibility_s);
     if (good && strikes(FAULT_entry_missing, 10)) {
-        r->excused = c->host->troubled = true;
+        r->excused = true;
         return;
     }
     if (!good)
-        r->excused = c->host->troubled = true; /* its host is told that the lease has ended */
+        r->excused = true; /* its host is told that the lease has ended */
     e->ok = good;
     e->sender_fault = !good;
 }
@@ -445,9 +400,13 @@ static void batch_executes(void *arg, uint64_t number)
 static void batch_failed(void *arg, uint64_t status)
 {
     struct call *c = arg;
-    c->batch->result = failure((enum queue_status)status);
+    struct queue_batch *b = c->batch;
+    b->call = NULL;
+    end_extensions(c);
+    b->result = failure((enum queue_status)status);
     excuse(c);
-    batch_done(c);
+    call_free(c);
+    b->done(b);
 }
 
 static void note_entry(struct call *c, int i)
@@ -460,15 +419,15 @@ static void note_entry(struct call *c, int i)
     struct record *r = &sim.records[number];
     c->records[i] = number;
     c->handles[i] = handle;
+    if (r->holder == h && r->holder_life == h->life)
+        check(INV_newest, handle >= r->heard, "%s: handle %llu is used, host %d knows %llu", r->id,
+              handle, h->index, (unsigned long long)r->heard);
     /* An extension by an older handle changes nothing any more. */
     check(INV_ordered, !extends(r, h) || r->extender_handle != handle,
           "%s: two calls on the wire could overtake each other", r->id);
-    c->extension[i] = view_is_extension(h, r, e, c->batch->op);
-    if (c->extension[i])
-        view_extends(h, r, handle);
-    else
-        view_settles(h, r, handle, c->batch->op, e->visibility_s);
-    if (c->extension[i]) {
+    /* Retries are always shorter than the lease here: that is how extensions are told. */
+    bool extension = c->batch->op == QUEUE_CHANGE && e->visibility_s == sim.visibility_s;
+    if (extension) {
         r->extender = h;
         r->extender_life = h->life;
         r->extender_handle = handle;
@@ -476,24 +435,6 @@ static void note_entry(struct call *c, int i)
     } else if (r->holder == h) {
         r->holder = NULL; /* a settlement lets it go */
     }
-}
-
-/* Not even started: the flow calls `done` itself. */
-static void refuse(struct call *c)
-{
-    excuse(c);
-    c->batch->result = failure(QUEUE_FAULT);
-    for (int i = 0; i < c->count; i++) {
-        struct record *r = &sim.records[c->records[i]];
-        if (c->extension[i])
-            view_extended(c->host, r, c->handles[i], c->batch, &c->batch->entries[i]);
-        else
-            view_settled(c->host, r, c->handles[i], c->batch, &c->batch->entries[i]);
-        if (c->extension[i] && extends(r, c->host))
-            r->extender = NULL;
-    }
-    c->batch->call = NULL;
-    call_free(c);
 }
 
 static int batch(void *self, struct queue_batch *b)
@@ -506,11 +447,7 @@ static int batch(void *self, struct queue_batch *b)
     b->sent_ms = sim.now_ms;
     for (int i = 0; i < b->count; i++)
         note_entry(c, i);
-    if (strikes(FAULT_call_refused, 3)) {
-        refuse(c);
-        return -1;
-    }
-    if ((sim.queue_away && sim.now_ms < sim.faults_end_ms) || strikes(FAULT_batch_lost, 20)) {
+    if (sim.queue_away || strikes(FAULT_batch_lost, 20)) {
         excuse(c);
         later(between(&sim.fault, 1, TIMEOUT_MS), h, batch_failed, c, QUEUE_UNREACHABLE);
     } else if (strikes(FAULT_batch_busy, 20)) {
@@ -543,20 +480,4 @@ void queue_forget_calls(struct host *h)
                 execute_entry(c, i);
         free(c);
     }
-}
-
-int queue_polls_open(const struct host *h)
-{
-    int open = 0;
-    list_for_each (node, &h->calls)
-        open += list_entry(node, struct call, node)->receive != NULL;
-    return open;
-}
-
-int queue_batches_open(const struct host *h)
-{
-    int open = 0;
-    list_for_each (node, &h->calls)
-        open += list_entry(node, struct call, node)->batch != NULL;
-    return open;
 }

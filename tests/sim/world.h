@@ -15,106 +15,58 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HOSTS_MAX = 4, WORKERS_MAX = 8, ARRIVALS_MS = 30000 };
+enum { HOSTS_MAX = 4, WORKERS_MAX = 8 };
 
-/* Faults that a seed switches on, each drawn for itself: most runs lack some of them. The number
- * is how often it must have struck in a thousand seeds for a run to count (check.c). */
+/* Faults that a seed switches on, each drawn for itself: most runs lack some of them. */
 #define FAULTS(X)                                                                                  \
-    X(receive_lost, 1)    /* never reached the queue */                                            \
-    X(receive_unheard, 1) /* executed, answer lost: counts burn, messages hide */                  \
-    X(receive_late, 1)    /* the answer takes long, perhaps longer than the lease */               \
-    X(receive_busy, 1)    /* 5xx or throttled */                                                   \
-    X(duplicate, 1)       /* handed out while hidden */                                            \
-    X(batch_lost, 1)                                                                               \
-    X(batch_unheard, 1) /* executed, answer lost */                                                \
-    X(batch_late, 1)                                                                               \
-    X(batch_busy, 1)                                                                               \
-    X(call_refused, 1)  /* could not even be started */                                            \
-    X(entry_failed, 1)  /* one entry, not the sender's fault */                                    \
-    X(entry_missing, 1) /* one entry in neither list of the answer */                              \
-    X(no_memory, 1)     /* an allocation of the flow's fails */                                    \
-    X(slow_handler, 1)  /* longer than the lease */                                                \
-    X(handler_error, 1)                                                                            \
-    X(handler_after, 1) /* an error that says when to come again */                                \
-    X(handler_reject, 1)                                                                           \
-    X(target_down, 1) /* for a while every run fails by the target */                              \
-    X(token_away, 1)  /* for a while no token can be had: the target is down by hearsay */         \
-    X(held, 1)        /* an operator pauses the intake */                                          \
-    X(crash, 1)       /* a host dies and comes back without its memory */                          \
-    X(restart, 1)     /* a host drains and comes back */                                           \
-    X(hurry, 1)       /* a second signal during the drain */                                       \
-    X(pause, 1)       /* a host stands still, then believes its old leases */                      \
-    X(queue_away, 1)  /* for a while nothing reaches the queue */
+    X(receive_lost)    /* never reached the queue */                                               \
+    X(receive_unheard) /* executed, answer lost: counts burn, messages hide */                     \
+    X(receive_late)    /* the answer takes long, perhaps longer than the lease */                  \
+    X(receive_busy)    /* 5xx or throttled */                                                      \
+    X(duplicate)       /* handed out while hidden */                                               \
+    X(batch_lost)                                                                                  \
+    X(batch_unheard) /* executed, answer lost */                                                   \
+    X(batch_late)                                                                                  \
+    X(batch_busy)                                                                                  \
+    X(entry_failed)  /* one entry, not the sender's fault */                                       \
+    X(entry_missing) /* one entry in neither list of the answer */                                 \
+    X(slow_handler)  /* longer than the lease */                                                   \
+    X(handler_error)                                                                               \
+    X(handler_reject)                                                                              \
+    X(target_down) /* for a while every run fails by the target */                                 \
+    X(crash)       /* a host dies and comes back without its memory */                             \
+    X(restart)     /* a host drains and comes back */                                              \
+    X(hurry)       /* a second signal during the drain */                                          \
+    X(pause)       /* a host stands still, then believes its old leases */                         \
+    X(queue_away)  /* for a while nothing reaches the queue */
 
 enum fault {
-#define X(name, least) FAULT_##name,
+#define X(name) FAULT_##name,
     FAULTS(X)
 #undef X
         FAULT_COUNT
 };
 
-/* What is checked, in the words of contract section 5; the number as for the faults. */
+/* What is checked, in the words of contract section 5. */
 #define INVARIANTS(X)                                                                              \
-    X(no_loss, 1)    /* deleted only after an ack */                                               \
-    X(one_runner, 1) /* an id in one slot of a process at a time */                                \
-    X(once, 1)       /* acked is not run again by the same process while remembered */             \
-    X(remembered, 1) /* done is remembered at an ack, and at nothing else */                       \
-    X(forgotten, 1)  /* a failed key is free again */                                              \
-    X(lease, 1)      /* in hand is hidden, unless an extension failed */                           \
-    X(kept, 1)       /* nothing in hand is let go of without a word to the queue */                \
-    X(newest, 1)     /* no call uses a handle older than one its host has heard of */              \
-    X(ordered, 1)    /* a settlement is not on the wire beside an extension of the message */      \
-    X(fits, 1)       /* a settlement says what the verdict said, hidden for as long as it said */  \
-    X(prompt, 1)     /* a verdict is on the wire at once, a failed entry soon again */             \
-    X(attempt, 1)    /* the handler is told receives plus runs again here */                       \
-    X(parked, 1)     /* what waits for its target stays, up to hold, unless the host drains */     \
-    X(outage, 1)     /* no receive while the host knows its target is down; one probe at a time */ \
-    X(held, 1)       /* no receive while an operator has paused it */                              \
-    X(slots, 1)      /* never more running than slots */                                           \
-    X(fence, 1)      /* a cancelled job is fenced before its worker hears of it */                 \
-    X(drain, 1)   /* no receive after it began; nothing left in hand when it says so; in time */   \
-    X(empty, 1)   /* --until-empty leaves when the work is done, and says what is left */          \
-    X(wire, 1)    /* a message with a request on the wire is not shown to others */                \
-    X(counts, 1)  /* flow_counts are the models' own counts */                                     \
-    X(quiet, 1)   /* without faults each message is received once, and nothing is late */          \
-    X(settled, 1) /* with the faults off everything is settled within a bound */                   \
-    X(idle, 1)    /* then a host has one poll open, and leaves at once when told */                \
-    X(clean, 1)   /* every job made is freed */
+    X(no_loss)    /* deleted only after an ack */                                                  \
+    X(one_runner) /* an id in one slot of a process at a time */                                   \
+    X(once)       /* acked is not run again by the same process */                                 \
+    X(lease)      /* in hand is hidden, unless an extension failed */                              \
+    X(newest)     /* no call uses a handle older than one its host has heard of */                 \
+    X(ordered)    /* a settlement is not on the wire beside an extension of the same message */    \
+    X(outage)     /* no receive while the host knows its target is down; one probe */              \
+    X(slots)      /* never more running than slots */                                              \
+    X(drain)      /* no receive after it began; nothing left in hand when it says so */            \
+    X(wire)       /* a message with a request on the wire is not shown to others */                \
+    X(settled)    /* with the faults off everything is settled within a bound */                   \
+    X(clean)      /* every job made is freed */
 
 enum invariant {
-#define X(name, least) INV_##name,
+#define X(name) INV_##name,
     INVARIANTS(X)
 #undef X
         INV_COUNT
-};
-
-/* Corners that a run must have been in. */
-#define CORNERS(X)                                                                                 \
-    X(verdict_during_extension, 1)                                                                 \
-    X(delivered_again_running, 1)                                                                  \
-    X(delivered_again_parked, 1)                                                                   \
-    X(delivered_again_settling, 1)                                                                 \
-    X(older_answer_overtaken, 1)                                                                   \
-    X(lapse_while_waiting, 1)                                                                      \
-    X(lapse_while_running, 1)                                                                      \
-    X(ack_after_lapse, 1)                                                                          \
-    X(acked_comes_again, 1)                                                                        \
-    X(hold_ran_out, 1)                                                                             \
-    X(trial_receive, 1)                                                                            \
-    X(trip_with_polls_open, 1)                                                                     \
-    X(drain_with_waiting, 1)                                                                       \
-    X(drain_with_parked, 1)                                                                        \
-    X(given_up_on_the_wire, 1)                                                                     \
-    X(given_up_unsent, 1)                                                                          \
-    X(settlement_tried_again, 1)                                                                   \
-    X(left_for_later, 1)                                                                           \
-    X(left_empty, 1)
-
-enum corner {
-#define X(name, least) CORNER_##name,
-    CORNERS(X)
-#undef X
-        CORNER_COUNT
 };
 
 struct host;
@@ -133,6 +85,7 @@ struct record {
     struct list visible; /* in queue.ready or queue.hidden */
     struct host *holder; /* last host that was answered with it */
     uint64_t holder_life;
+    uint64_t heard;        /* newest handle that its holder has been told */
     bool excused;          /* a fault since then lets its lease lapse */
     struct host *extender; /* who has an extension of it on the wire */
     uint64_t extender_life;
@@ -149,62 +102,12 @@ struct run {
     bool probe; /* began while its host knew that the target is down */
 };
 
-/* Where a message is by what its host was told and has said: view.c. */
-enum phase { PHASE_GONE, PHASE_WAITING, PHASE_RUNNING, PHASE_PARKED, PHASE_DECIDED };
-
-/* What the queue must be told of a message. */
-enum kind { KIND_DELETE, KIND_RETRY, KIND_REJECT, KIND_RELEASE, KIND_COUNT };
-
-/* A message as one life of a host must see it, worked out from what crossed the seam alone. */
-struct view {
-    enum phase phase;
-    bool odd;   /* more than one continuation is right: no exact expectations until it is settled */
-    bool slept; /* its host stood still: nothing of it is on time */
-    bool anew;  /* it was not in hand when the host was told of it last */
-    uint64_t handle; /* newest one that the host was told while it had the message */
-    int receives;
-    int64_t lease_ms;     /* end of the lease by what the host was told */
-    uint64_t told_handle; /* in the last answer, newer or not */
-    int told_receives;
-    int64_t told_lease_ms;
-    int starts;           /* since it was received */
-    uint64_t extending;   /* handle of the extension on the wire; 0: none */
-    int64_t parked_ms;    /* first parking since it was received; 0: none */
-    enum kind kind;       /* DECIDED: what the queue must be told */
-    int low_s, high_s;    /* DECIDED: and for how long it hides */
-    int64_t due_ms;       /* DECIDED: on the wire by then; 0: no saying */
-    bool sent;            /* DECIDED: it has been on the wire */
-    bool late;            /* it was sent after the lease had ended */
-    int tries;            /* that failed */
-    int visibility_s;     /* as it was sent */
-    int64_t acked_ms;     /* when a handler acked it in this life; 0: never */
-    int64_t own_retry_ms; /* when a retry of this life's own is due; 0: none, -1: no saying */
-};
-
-/* Between these must a count of the program's be; they differ by what an odd view may be. */
-struct bounds {
-    int64_t low, high;
-};
-
-struct tally {
-    int64_t received, started, claims, done_claims, drain_received;
-    struct bounds settled[KIND_COUNT], extensions, entries_failed, lease_lost;
-};
-
 struct host {
     int index;
     bool up;
     bool draining;
-    bool until_empty;
-    bool held;       /* by an operator */
-    bool trialled;   /* it was down already when the token went */
-    bool token_away; /* it was told that its target is down by hearsay */
-    uint64_t life;   /* grows at each start; events of an older life are dropped */
+    uint64_t life; /* grows at each start; events of an older life are dropped */
     int64_t asleep_until_ms;
-    int64_t drain_ms; /* it may take so long */
-    int64_t drain_began_ms;
-    int64_t hold_ms, probe_ms, patience_ms, ttl_ms;
-    double retry_base_s;
     int workers, slots;
     int busy[WORKERS_MAX];
     struct list running;
@@ -212,17 +115,10 @@ struct host {
     struct flow *flow;
     struct dedupe *dedupe;
     bool down_known; /* it has heard that the target failed */
-    bool probe_sent; /* the last probe reached the target */
-    int64_t probed_ms;
     int probes;
     bool ended;
-    bool hurried;
-    bool slept;
     enum flow_end end;
-    bool troubled; /* a fault touched it: leases may have lapsed */
-    bool starved;  /* memory failed it once: counts need not be exact */
-    struct tally tally;
-    struct view *views; /* per record */
+    uint8_t *acked; /* per record: acked in this life */
 };
 
 struct event {
@@ -245,10 +141,6 @@ struct world {
     uint64_t order;
     struct rng shuffle, load, fault, handler, host_random;
     bool enabled[FAULT_COUNT];
-    bool quiet;          /* no faults at all */
-    bool closing;        /* hosts that end stay away */
-    struct host *inside; /* whose flow is running: its allocations may fail */
-    bool starving;       /* one did, since it was entered */
     int visibility_s;
     double retry_cap_s;
 
@@ -272,7 +164,6 @@ extern int64_t fault_hits[FAULT_COUNT];
 extern int64_t checks[INV_COUNT];
 extern const char *const fault_names[FAULT_COUNT];
 extern const char *const invariant_names[INV_COUNT];
-extern int64_t corners[CORNER_COUNT];
 
 /* world.c: time and chance. */
 void later(int64_t delay_ms, struct host *host, void (*happen)(void *, uint64_t), void *arg,
@@ -288,13 +179,6 @@ void tell(const struct record *r, const char *format, ...) __attribute__((format
 /* check.c: counts the check; ends the run with words when it fails. */
 void check(enum invariant i, bool good, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void check_report(void);
-int check_reach(uint64_t seeds); /* 1, with words, if something was exercised too rarely */
-
-/* memory.c: the simulator's own memory, which never fails it. */
-void *grab(size_t bytes);
-void enter_flow(struct host *h);
-void leave_flow(struct host *h); /* after a failed allocation anything of its may be late */
 
 /* queue.c */
 void queue_fill(int count);
@@ -302,44 +186,15 @@ struct queue queue_for(struct host *h);
 void queue_forget_calls(struct host *h);
 void queue_forget_events(void);
 struct record *record_of(const char *id);
-int queue_polls_open(const struct host *h);
-int queue_batches_open(const struct host *h);
 
 /* pool.c */
-extern const char target_name[];
 struct workers workers_for(struct host *h);
 void workers_forget(struct host *h);
-
-/* view.c */
-struct view *view_of(struct host *h, const struct record *r);
-void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
-                int64_t first_byte_ms);
-void view_claimed(struct host *h, struct record *r, enum claim answer);
-void view_started(struct host *h, struct record *r, const struct job *job);
-void view_verdict(struct host *h, struct record *r, const struct job *job);
-void view_cancelled(struct host *h, struct record *r, bool sent, int64_t wire_until_ms);
-bool view_is_extension(struct host *h, const struct record *r, const struct queue_entry *e,
-                       enum queue_op op);
-void view_extends(struct host *h, struct record *r, uint64_t handle);
-void view_extended(struct host *h, struct record *r, uint64_t handle, const struct queue_batch *b,
-                   const struct queue_entry *e);
-void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_op op,
-                  int visibility_s);
-void view_settled(struct host *h, struct record *r, uint64_t handle, const struct queue_batch *b,
-                  const struct queue_entry *e);
-void view_drains(struct host *h);
-void view_sleeps(struct host *h);
-void view_all_odd(struct host *h);
-void view_counts(struct host *h);       /* the program's counts against its own */
-void view_end(struct host *h);          /* what must be over when a flow says it has drained */
-int view_in_hand(const struct host *h); /* waiting, running or parked, under its lease */
 
 /* host.c */
 void host_start(struct host *h);
 void host_trouble(void *arg, uint64_t number); /* the events that crash, restart, pause hosts */
-void host_leaves(void *arg, uint64_t number);
 void host_crash(struct host *h);
-void host_drain(struct host *h);
 void host_free(struct host *h);
 bool host_asleep(struct host *h);
 
