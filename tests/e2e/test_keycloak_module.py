@@ -297,7 +297,7 @@ def test_keycloaks_own_words_about_bad_data(run):
                                   "come again without an e-mail"])
 def test_what_the_same_message_began_is_finished(run, realm, case):
     answer = run.one(case)
-    assert answer["attempt"] == 2
+    assert answer["attempt"] >= 2  # more, if another case took the target down meanwhile
     user_id = made(answer)
     assert group_paths(realm, user_id) == {"/customers"}
     assert role_names(realm, user_id) == {"customer"}
