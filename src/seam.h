@@ -70,10 +70,23 @@ struct queue_batch {
     void *call;
 };
 
+/* A copy of a message on the dead-letter queue: its body, attributes and trace, and what became of
+ * it as one attribute `host.failure` (contract, section 4). */
+struct queue_copy {
+    const struct job *job; /* the message and the last verdict on it; the caller's, until `done` */
+    bool exhausted;        /* it ran out of attempts; otherwise its handler rejected it */
+    int64_t wall_ms;       /* when */
+    void (*done)(struct queue_copy *);
+    /* QUEUE_OK: the dead-letter queue has confirmed it. QUEUE_UNREACHABLE: it may have it. */
+    struct queue_result result;
+    void *call;
+};
+
 struct queue_ops {
     int (*receive)(void *self, struct queue_receive *);
     void (*cancel)(void *self, struct queue_receive *); /* `done` will not come */
     int (*batch)(void *self, struct queue_batch *);
+    int (*copy)(void *self, struct queue_copy *);
 };
 struct queue {
     const struct queue_ops *ops;

@@ -22,6 +22,9 @@ struct flow_options {
     int visibility_s;       /* length of a lease */
     double retry_base_s;
     double retry_cap_s;
+    bool dead_letters;    /* there is a queue for them */
+    int max_receives;     /* a failed run at this receive or later was the last; 0: no end */
+    int64_t retention_ms; /* after which the queue drops a message, from its sending; 0: unknown */
     int64_t hold_ms;        /* longest parking of one message */
     int64_t probe_ms;       /* between probes of a target that is down */
     int64_t drain_ms;       /* how long running handlers may go on after flow_drain */
