@@ -16,6 +16,7 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
     intake_init(f);
     target_init(f);
     lease_init(f);
+    dlq_init(f);
     settle_init(f);
     drain_init(f);
     if (table_init(&f->in_hand) != 0 || table_init(&f->targets.by_name) != 0 ||
@@ -56,6 +57,7 @@ void flow_free(struct flow *f)
         return;
     stop_timers(f);
     forget_calls(f);
+    dlq_free(f);
     struct table_node *n;
     while (f->in_hand.buckets && (n = table_any(&f->in_hand)))
         message_drop(f, table_entry(n, struct message, by_id));
@@ -84,8 +86,9 @@ void flow_report(const struct flow *f)
     const struct flow_counts *c = &f->counts;
     log_with(LOG_INFO, "state", LF_INT("in_hand", (int64_t)f->in_hand.count),
              LF_INT("buffered", f->dispatch.buffered_count), LF_INT("running", f->dispatch.running),
-             LF_INT("parked", f->targets.parked), LF_INT("settling", f->settle.settling),
-             LF_INT("polls_open", f->intake.open), LF_INT("targets_down", f->targets.down),
+             LF_INT("parked", f->targets.parked), LF_INT("copying", f->dlq.copying),
+             LF_INT("settling", f->settle.settling), LF_INT("polls_open", f->intake.open),
+             LF_INT("targets_down", f->targets.down),
              LF_TEXT("receiving", f->drain.draining       ? "no: stopping"
                                   : f->intake.paused      ? "no: paused"
                                   : f->targets.down > 0   ? "no: a target is down"

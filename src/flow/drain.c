@@ -78,6 +78,7 @@ static void out_of_time(struct flow *f)
     f->drain.out_of_time = f->dispatch.running > 0;
     intake_cut(f);
     abandon_running(f);
+    dlq_hurry(f);
     flow_arm(f, &f->drain.deadline, FLUSH_MS);
     drain_check(f);
 }
@@ -90,7 +91,7 @@ static void on_deadline(struct timer *t)
         return;
     }
     log_warn("%d settlements did not get through: the queue will show those messages again",
-             f->settle.settling);
+             f->settle.settling + f->dlq.copying);
     flow_finish(f, FLOW_OUT_OF_TIME, "the last settlements did not get through");
 }
 

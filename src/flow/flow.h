@@ -25,9 +25,9 @@ struct flow_options {
     bool dead_letters;    /* there is a queue for them */
     int max_receives;     /* a failed run at this receive or later was the last; 0: no end */
     int64_t retention_ms; /* after which the queue drops a message, from its sending; 0: unknown */
-    int64_t hold_ms;        /* longest parking of one message */
-    int64_t probe_ms;       /* between probes of a target that is down */
-    int64_t drain_ms;       /* how long running handlers may go on after flow_drain */
+    int64_t hold_ms;      /* longest parking of one message */
+    int64_t probe_ms;     /* between probes of a target that is down */
+    int64_t drain_ms;     /* how long running handlers may go on after flow_drain */
     int64_t unreachable_ms; /* how long the queue may stay away before its first answer */
     double log_settled;     /* share of the lines for acked messages, 0-1; others always */
     bool until_empty;

@@ -21,7 +21,7 @@ static int may_hold(struct flow *f)
 static int held(const struct flow *f)
 {
     int settling = f->settle.settling - SETTLING_FREE;
-    return f->dispatch.buffered_count + f->dispatch.running + f->targets.parked +
+    return f->dispatch.buffered_count + f->dispatch.running + f->targets.parked + f->dlq.copying +
            (settling > 0 ? settling : 0);
 }
 

@@ -68,10 +68,12 @@ static void lapse(struct flow *f, struct message *m)
         }
         return;
     }
+    if (m->state == COPYING && !dlq_lapsed(f, m))
+        return;
     until_empty_retry(f, m->job->id, f->options.visibility_s);
     if (m->state == BUFFERED)
         dispatch_unbuffer(f, m);
-    else
+    else if (m->state == PARKED)
         f->targets.parked--;
     if (m->claimed)
         f->seam.store.ops->free(f->seam.store.self, m->job->id);

@@ -5,11 +5,13 @@
 
 enum { AGAIN_BASE_MS = 100, AGAIN_CAP_MS = 5000 };
 
-static const char *const kind_names[] = {"ack", "duplicate", "retry", "reject", "release"};
+/* In the words of the log and of messages_settled_total. */
+static const char *const kind_names[] = {"ack", "duplicate", "retry", "reject", "retry", "release"};
 
 static enum queue_op op_of(const struct message *m)
 {
-    return m->kind == SETTLE_ACK || m->kind == SETTLE_DUPLICATE ? QUEUE_DELETE : QUEUE_CHANGE;
+    bool done = m->kind == SETTLE_ACK || m->kind == SETTLE_DUPLICATE || m->kind == SETTLE_REJECT;
+    return done ? QUEUE_DELETE : QUEUE_CHANGE;
 }
 
 static void flush_op(struct flow *f, enum queue_op op);
@@ -32,6 +34,7 @@ void settle_message(struct flow *f, struct message *m, enum settle_kind kind, in
     list_remove(&m->node);
     m->state = SETTLING;
     m->kind = kind;
+    m->tries = 0;
     m->visibility_s = visibility_s;
     f->settle.settling++;
     /* An extension on the wire and this call could overtake each other: a release would then
@@ -54,12 +57,13 @@ static void count_settled(struct flow *f, const struct message *m)
             f->counts.acked++;
         break;
     case SETTLE_RETRY:
+    case SETTLE_KEEP:
         f->counts.retried++;
         until_empty_retry(f, m->job->id, m->visibility_s);
         break;
     case SETTLE_REJECT:
-        f->counts.rejected++;
-        until_empty_retry(f, m->job->id, m->visibility_s);
+        if (!m->lost)
+            f->counts.rejected++;
         break;
     case SETTLE_RELEASE:
         f->counts.released++;
@@ -80,7 +84,8 @@ static void log_settled(struct flow *f, const struct message *m)
         return;
     const struct job *job = m->job;
     bool ran = !m->out && job->ran;
-    bool failed = m->kind == SETTLE_RETRY || m->kind == SETTLE_REJECT;
+    bool again = m->kind == SETTLE_RETRY || m->kind == SETTLE_KEEP;
+    bool failed = again || m->kind == SETTLE_REJECT;
     log_with(failed || m->lost ? LOG_WARN : LOG_INFO, "settled", LF_TEXT("id", job->id),
              LF_TEXT("queue", f->options.queue_name),
              LF_TEXT("outcome", m->lost ? "lease_lost" : kind_names[m->kind]),
@@ -92,11 +97,8 @@ static void log_settled(struct flow *f, const struct message *m)
                  : LF_TEXT("wait_s", NULL),
              ran ? LF_INT("gen", job->generation) : LF_TEXT("gen", NULL),
              LF_TEXT("at", ran && *job->at ? job->at : NULL),
-             failed ? LF_INT("again_s", m->visibility_s) : LF_TEXT("again_s", NULL),
-             LF_TEXT("note", m->kind == SETTLE_REJECT
-                                 ? "kept: dead letters are not sent yet, it is retried at the cap"
-                                 : NULL),
-             LF_TEXT("detail", failed ? job->detail : NULL));
+             again ? LF_INT("again_s", m->visibility_s) : LF_TEXT("again_s", NULL),
+             LF_TEXT("note", m->note), LF_TEXT("detail", failed ? job->detail : NULL));
 }
 
 static void gone(struct flow *f, struct message *m)
@@ -140,7 +142,7 @@ static void try_later(struct flow *f, struct message *m, const char *code, const
         gave_up(f, m, code, text);
         return;
     }
-    m->settle_due_ms = now + delay_ms;
+    m->again_ms = now + delay_ms;
     list_append(&f->settle.later, &m->node);
     if (!f->settle.again.armed)
         flow_arm(f, &f->settle.again, delay_ms);
@@ -219,10 +221,10 @@ static void on_again(struct timer *t)
     int64_t now = flow_now(f), next_ms = INT64_MAX;
     list_for_each (node, &f->settle.later) {
         struct message *m = list_entry(node, struct message, node);
-        if (m->settle_due_ms <= now)
+        if (m->again_ms <= now)
             enqueue(f, m);
-        else if (m->settle_due_ms < next_ms)
-            next_ms = m->settle_due_ms;
+        else if (m->again_ms < next_ms)
+            next_ms = m->again_ms;
     }
     if (next_ms != INT64_MAX)
         flow_arm(f, &f->settle.again, next_ms - now);

@@ -4,8 +4,8 @@
  * A message in hand is in exactly one state and at most one of the lists through `node`:
  *
  *   BUFFERED ──► RUNNING ──► SETTLING ──► gone
- *      ▲            │
- *      └── PARKED ◄─┘
+ *      ▲            │  │        ▲
+ *      └── PARKED ◄─┘  └► COPYING (to the dead-letter queue)
  */
 #ifndef FLOW_STATE_H
 #define FLOW_STATE_H
@@ -24,10 +24,17 @@ enum {
     RELEASE_LATER_S = 5, /* for a message that cannot be taken just now */
 };
 
-enum message_state { BUFFERED, RUNNING, PARKED, SETTLING };
+enum message_state { BUFFERED, RUNNING, PARKED, COPYING, SETTLING };
 
-/* What became of a message, in the words of the log and of messages_settled_total. */
-enum settle_kind { SETTLE_ACK, SETTLE_DUPLICATE, SETTLE_RETRY, SETTLE_REJECT, SETTLE_RELEASE };
+/* What becomes of a message. */
+enum settle_kind {
+    SETTLE_ACK,
+    SETTLE_DUPLICATE, /* acked before: deleted unrun */
+    SETTLE_RETRY,
+    SETTLE_REJECT, /* the dead-letter queue has confirmed its copy */
+    SETTLE_KEEP,   /* a dead letter that could not be copied: visible again at the retry cap */
+    SETTLE_RELEASE,
+};
 
 struct receipt {
     struct receipt *older; /* kept until the message is gone: calls on the wire point at them */
@@ -59,10 +66,15 @@ struct message {
     struct target *probes; /* the target that it was sent to try */
     int64_t parked_ms;     /* first parking since it was received */
 
+    struct copy_call *copy; /* on the wire, in state COPYING */
+    bool exhausted;         /* its attempts are; otherwise it was rejected */
+    int64_t copying_ms;     /* since when */
+
     enum settle_kind kind;
+    const char *note; /* static: more on it, for the log; NULL */
     int visibility_s;
-    int tries;
-    int64_t settle_due_ms;
+    int tries;        /* of the settlement, or of the copy */
+    int64_t again_ms; /* the next one */
 };
 
 /* A batch call on the wire; freed by its `done`, or with the flow. */
@@ -134,6 +146,15 @@ struct flow {
         struct list by_due;
         struct timer timer;
     } leases;
+
+    struct {                 /* dlq.c */
+        struct list waiting; /* messages to be copied now or later */
+        struct list calls;
+        int open;    /* copies on the wire */
+        int copying; /* messages in state COPYING */
+        struct timer again;
+        struct log_gate gate;
+    } dlq;
 
     struct {                    /* settle.c */
         struct list pending[2]; /* by queue_op */
@@ -212,6 +233,7 @@ int dispatch_capacity(struct flow *f); /* slots and prefetch */
 
 /* verdict.c: puts a message that ran where its verdict says. */
 void verdict_retry(struct flow *f, struct message *m);
+bool verdict_is_last(const struct flow *f, const struct message *m); /* no receive is left to it */
 
 /* target.c */
 void target_init(struct flow *f);
@@ -226,6 +248,14 @@ int target_permits(const struct flow *f); /* messages that may be in hand on its
 void lease_init(struct flow *f);
 void lease_begin(struct flow *f, struct message *m, int64_t first_byte_ms);
 void lease_end(struct flow *f, struct message *m); /* no more extensions */
+
+/* dlq.c: takes over a message that is in no list. */
+void dlq_init(struct flow *f);
+void dlq_free(struct flow *f);
+void dlq_message(struct flow *f, struct message *m, bool exhausted);
+bool dlq_lapsed(struct flow *f, struct message *m); /* false: its copy is on the wire and decides */
+void dlq_kick(struct flow *f);
+void dlq_hurry(struct flow *f); /* keeps what is not on the wire */
 
 /* settle.c */
 void settle_init(struct flow *f);

@@ -25,11 +25,28 @@ void verdict_retry(struct flow *f, struct message *m)
     settle_message(f, m, SETTLE_RETRY, backoff_s(f, m, m->job->after_ms));
 }
 
-static void verdict_reject(struct flow *f, struct message *m)
+/* Received as often as the queue allows: given back, the queue would move it to the dead-letter
+ * queue at its next receive, without a word on why. */
+bool verdict_is_last(const struct flow *f, const struct message *m)
+{
+    return f->options.max_receives > 0 && m->receive_count >= f->options.max_receives;
+}
+
+static void verdict_dead(struct flow *f, struct message *m, bool exhausted)
 {
     forget_key(f, m);
-    int cap_s = retry_clamp_s((int64_t)f->options.retry_cap_s, flow_now(f) - m->received_ms);
-    settle_message(f, m, SETTLE_REJECT, cap_s);
+    if (exhausted)
+        m->note = "exhausted: this was its last receive";
+    dlq_message(f, m, exhausted);
+}
+
+static void verdict_failed(struct flow *f, struct message *m)
+{
+    const struct job *job = m->job;
+    if (job->ran && !job->target_failed && verdict_is_last(f, m))
+        verdict_dead(f, m, true);
+    else
+        verdict_retry(f, m);
 }
 
 /* The lease lapsed while the handler ran: SQS may have shown the message to others, so nothing
@@ -64,7 +81,7 @@ static void verdict(struct flow *f, struct message *m)
         settle_message(f, m, SETTLE_ACK, 0);
         break;
     case OUTCOME_REJECT:
-        verdict_reject(f, m);
+        verdict_dead(f, m, false);
         break;
     case OUTCOME_RELEASE:
         forget_key(f, m);
@@ -75,7 +92,7 @@ static void verdict(struct flow *f, struct message *m)
         if (park)
             target_park(f, m);
         else
-            verdict_retry(f, m);
+            verdict_failed(f, m);
     }
 }
 

@@ -218,18 +218,6 @@ static void lapsed_lease_is_lost_and_never_done(void **state)
     world_end(&w);
 }
 
-static void reject_is_kept_and_retried_at_the_cap(void **state)
-{
-    (void)state;
-    begin(1, 2);
-    world_bring(&w, 1, 1);
-    world_verdict(&w, "m1", OUTCOME_REJECT);
-    world_pass(&w, 5);
-    assert_int_equal(w.batches[0]->op, QUEUE_CHANGE);
-    assert_int_equal(w.batches[0]->entries[0].visibility_s, 900);
-    world_end(&w);
-}
-
 static void outage_holds_intake_and_the_oldest_probes(void **state)
 {
     (void)state;
@@ -582,7 +570,6 @@ int main(void)
         cmocka_unit_test(leases_are_extended_at_half_life),
         cmocka_unit_test(settle_waits_for_the_extension_on_the_wire),
         cmocka_unit_test(lapsed_lease_is_lost_and_never_done),
-        cmocka_unit_test(reject_is_kept_and_retried_at_the_cap),
         cmocka_unit_test(outage_holds_intake_and_the_oldest_probes),
         cmocka_unit_test(probe_that_never_called_proves_nothing),
         cmocka_unit_test(probe_without_an_answer_proves_nothing),

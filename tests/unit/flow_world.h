@@ -23,6 +23,8 @@ struct world {
     int cancelled;
     struct queue_batch *batches[WORLD_CALLS];
     int batch_count;
+    struct queue_copy *copies[WORLD_CALLS];
+    int copy_count;
     struct list running;
     int cancels;
     struct dedupe *dedupe;
@@ -104,6 +106,13 @@ static int world_batch(void *self, struct queue_batch *b)
     return 0;
 }
 
+static int world_copy(void *self, struct queue_copy *c)
+{
+    struct world *w = self;
+    w->copies[w->copy_count++] = c;
+    return 0;
+}
+
 static void world_run(void *self, int worker, struct list *jobs)
 {
     struct world *w = self;
@@ -181,7 +190,8 @@ static inline struct flow_options world_options(void)
 static inline void world_begin(struct world *w, const struct flow_options *options, int workers,
                                int slots)
 {
-    static const struct queue_ops queue = {world_receive, world_cancel_receive, world_batch};
+    static const struct queue_ops queue = {world_receive, world_cancel_receive, world_batch,
+                                           world_copy};
     static const struct pool_ops pool = {world_run, world_cancel_job};
     static const struct store_ops store = {world_claim, world_done, world_forget};
     static const struct timer_ops timers = {world_arm, world_stop};
@@ -282,16 +292,21 @@ static inline int world_running_count(struct world *w)
     return n;
 }
 
-static inline void world_verdict(struct world *w, const char *id, enum outcome outcome)
+static inline void world_home(struct world *w, const char *id, enum outcome outcome, bool ran)
 {
     struct job *job = world_running(w, id);
     list_remove(&job->node);
     job->outcome = outcome;
-    job->ran = true;
+    job->ran = ran;
     struct list jobs;
     list_init(&jobs);
     list_append(&jobs, &job->node);
     flow_verdicts(w->flow, &jobs);
+}
+
+static inline void world_verdict(struct world *w, const char *id, enum outcome outcome)
+{
+    world_home(w, id, outcome, true);
 }
 
 /* The target's own failure, uncaught. */
@@ -315,6 +330,15 @@ static inline struct queue_batch *world_take_batch(struct world *w)
     for (int i = 0; i < b->count; i++)
         b->entries[i].ok = true;
     return b;
+}
+
+/* Answers the oldest copy on the wire. */
+static inline void world_copied(struct world *w, enum queue_status status)
+{
+    struct queue_copy *c = w->copies[0];
+    memmove(w->copies, w->copies + 1, sizeof *w->copies * (size_t)--w->copy_count);
+    c->result = (struct queue_result){.status = status, .retry_after_ms = -1};
+    c->done(c);
 }
 
 static inline void world_answer_all(struct world *w)

@@ -1,0 +1,296 @@
+/* Dead letters: nothing is deleted before its copy is confirmed, and nothing that could not be
+ * copied is given up. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "flow_world.h"
+
+#include <cmocka.h>
+
+static struct world w;
+
+static void begin_with(bool dead_letters, int max_receives)
+{
+    struct flow_options o = world_options();
+    o.dead_letters = dead_letters;
+    o.max_receives = max_receives;
+    world_begin(&w, &o, 1, 4);
+}
+
+/* The batch that the settlement's linger lets go, which must be of `count` entries. */
+static struct queue_batch *settlement(enum queue_op op, int count)
+{
+    world_pass(&w, 5);
+    struct queue_batch *b = world_take_batch(&w);
+    assert_non_null(b);
+    assert_int_equal(b->op, op);
+    assert_int_equal(b->count, count);
+    return b;
+}
+
+static void assert_kept(const char *handle)
+{
+    struct queue_batch *b = settlement(QUEUE_CHANGE, 1);
+    assert_string_equal(b->entries[0].handle, handle);
+    assert_int_equal(b->entries[0].visibility_s, 900);
+    b->done(b);
+    assert_int_equal(flow_counts(w.flow)->rejected, 0);
+    assert_int_equal(flow_counts(w.flow)->retried, 1);
+}
+
+static void the_copy_is_confirmed_before_the_delete(void **state)
+{
+    (void)state;
+    begin_with(true, 0);
+    world_bring(&w, 1, 1);
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    assert_int_equal(w.copy_count, 1);
+    assert_string_equal(w.copies[0]->job->id, "m1");
+    assert_false(w.copies[0]->exhausted);
+    world_pass(&w, 1000);
+    assert_int_equal(w.batch_count, 0);
+    world_copied(&w, QUEUE_OK);
+    struct queue_batch *b = settlement(QUEUE_DELETE, 1);
+    assert_int_equal(flow_counts(w.flow)->rejected, 0); /* not before the delete is answered */
+    b->done(b);
+    assert_int_equal(flow_counts(w.flow)->rejected, 1);
+    world_end(&w);
+}
+
+static void without_a_queue_for_them_they_are_kept(void **state)
+{
+    (void)state;
+    begin_with(false, 3);
+    world_bring(&w, 1, 1);
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    assert_int_equal(w.copy_count, 0);
+    assert_kept("h1");
+    world_end(&w);
+}
+
+static void last_receive_and_a_failed_run(void **state)
+{
+    static const struct {
+        int receives;
+        bool ran, target_failed;
+        enum outcome outcome;
+        bool copied;
+    } cases[] = {
+        {2, true, false, OUTCOME_RETRY, false}, {3, true, false, OUTCOME_RETRY, true},
+        {7, true, false, OUTCOME_RETRY, true},  {3, false, false, OUTCOME_RETRY, false},
+        {3, true, true, OUTCOME_RETRY, false},  {9, true, false, OUTCOME_RELEASE, false},
+        {9, true, false, OUTCOME_ACK, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin_with(true, 3);
+        world_bring_one(&w, "m1", "h1", cases[i].receives);
+        struct job *job = world_running(&w, "m1");
+        job->target_failed = cases[i].target_failed;
+        strcpy(job->target, "http://kc:80");
+        world_home(&w, "m1", cases[i].outcome, cases[i].ran);
+        assert_int_equal(w.copy_count, cases[i].copied);
+        if (cases[i].copied)
+            assert_true(w.copies[0]->exhausted);
+        world_end(&w);
+    }
+}
+
+static void busy_is_tried_again_under_the_lease(void **state)
+{
+    (void)state;
+    begin_with(true, 0);
+    world_bring(&w, 1, 1);
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    int64_t began_ms = w.now_ms;
+    int copies = 0, extensions = 0;
+    while (w.now_ms - began_ms < 100000) {
+        while (w.copy_count > 0) {
+            copies++;
+            world_copied(&w, copies % 2 ? QUEUE_BUSY : QUEUE_UNREACHABLE);
+        }
+        struct queue_batch *b;
+        while ((b = world_take_batch(&w))) {
+            assert_int_equal(b->entries[0].visibility_s, 30); /* extensions, nothing else */
+            extensions++;
+            b->done(b);
+        }
+        world_pass(&w, 100);
+    }
+    assert_in_range(copies, 8, 30);
+    assert_in_range(extensions, 6, 7);
+    assert_int_equal(flow_counts(w.flow)->lease_lost, 0);
+    while (w.copy_count == 0)
+        world_pass(&w, 1000);
+    world_answer_all(&w);
+    world_copied(&w, QUEUE_OK);
+    settlement(QUEUE_DELETE, 1);
+    world_end(&w);
+}
+
+static void busy_for_too_long_is_kept(void **state)
+{
+    (void)state;
+    begin_with(true, 0);
+    world_bring(&w, 1, 1);
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    int64_t began_ms = w.now_ms;
+    while (w.now_ms - began_ms < 299000) {
+        if (w.copy_count > 0)
+            world_copied(&w, QUEUE_BUSY);
+        world_answer_all(&w);
+        world_pass(&w, 100);
+    }
+    while (w.copy_count == 0)
+        world_pass(&w, 1000);
+    world_answer_all(&w);
+    world_copied(&w, QUEUE_BUSY);
+    assert_kept("h1");
+    world_end(&w);
+}
+
+static void refused_is_kept(void **state)
+{
+    static const enum queue_status refusals[] = {QUEUE_MISSING, QUEUE_DENIED, QUEUE_FAULT};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        begin_with(true, 0);
+        world_bring(&w, 1, 1);
+        world_verdict(&w, "m1", OUTCOME_REJECT);
+        world_copied(&w, refusals[i]);
+        assert_kept("h1");
+        world_end(&w);
+    }
+}
+
+/* The copy is on the wire when the lease lapses: its answer decides. */
+static void lapsed_with_the_copy_on_the_wire(void **state)
+{
+    (void)state;
+    for (int confirmed = 0; confirmed < 2; confirmed++) {
+        begin_with(true, 0);
+        world_bring(&w, 1, 1);
+        world_verdict(&w, "m1", OUTCOME_REJECT);
+        world_pass(&w, 31000); /* nobody answers the extension either */
+        assert_int_equal(flow_counts(w.flow)->lease_lost, 1);
+        struct queue_batch *extension = world_take_batch(&w);
+        extension->result.status = QUEUE_UNREACHABLE;
+        extension->done(extension);
+        world_copied(&w, confirmed ? QUEUE_OK : QUEUE_BUSY);
+        world_pass(&w, 5);
+        assert_int_equal(w.batch_count, confirmed);
+        if (confirmed)
+            assert_int_equal(w.batches[0]->op, QUEUE_DELETE);
+        world_answer_all(&w);
+        assert_int_equal(flow_counts(w.flow)->rejected,
+                         0); /* a delete after the lapse proves nothing */
+        world_bring_one(&w, "m1", "h1b", 2);
+        assert_non_null(world_running(&w, "m1"));
+        world_end(&w);
+    }
+}
+
+static void lapsed_while_it_waits(void **state)
+{
+    (void)state;
+    begin_with(true, 0);
+    world_bring(&w, 1, 1);
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    struct queue_batch *b;
+    for (int s = 0; s < 40; s++) {
+        while (w.copy_count > 0 && w.copies[0])
+            world_copied(&w, QUEUE_BUSY);
+        while ((b = world_take_batch(&w))) {
+            b->result.status = QUEUE_UNREACHABLE;
+            b->done(b);
+        }
+        world_pass(&w, 1000);
+    }
+    assert_int_equal(flow_counts(w.flow)->lease_lost, 1);
+    assert_int_equal(w.copy_count, 0);
+    world_bring_one(&w, "m1", "h1b", 2); /* somebody runs it: we do */
+    assert_non_null(world_running(&w, "m1"));
+    world_end(&w);
+}
+
+static void delivered_again_while_copying(void **state)
+{
+    (void)state;
+    begin_with(true, 0);
+    world_bring(&w, 1, 1);
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    world_bring_one(&w, "m1", "h1b", 2);
+    assert_null(world_running(&w, "m1"));
+    world_copied(&w, QUEUE_OK);
+    assert_string_equal(settlement(QUEUE_DELETE, 1)->entries[0].handle, "h1b");
+    world_end(&w);
+}
+
+static void so_many_at_once(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.dead_letters = true;
+    world_begin(&w, &o, 1, 40);
+    for (int i = 0; i < 3; i++)
+        world_bring(&w, 1 + 10 * i, 10);
+    for (int i = 1; i <= 30; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "m%d", i);
+        world_verdict(&w, id, OUTCOME_REJECT);
+    }
+    assert_int_equal(w.copy_count, 16);
+    for (int i = 0; i < 30; i++)
+        world_copied(&w, QUEUE_OK);
+    assert_int_equal(w.copy_count, 0);
+    assert_int_equal(settlement(QUEUE_DELETE, 10)->count, 10);
+    world_end(&w);
+}
+
+static void stopping_waits_and_then_keeps(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.dead_letters = true;
+    o.drain_ms = 2000;
+    world_begin(&w, &o, 1, 4);
+    world_bring(&w, 1, 2);
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    world_verdict(&w, "m2", OUTCOME_REJECT);
+    flow_drain(w.flow);
+    world_copied(&w, QUEUE_BUSY); /* m1 waits; m2 is on the wire */
+    world_pass(&w, 50);
+    assert_int_equal(w.batch_count, 0);
+    flow_drain(w.flow); /* a second signal */
+    struct queue_batch *b = settlement(QUEUE_CHANGE, 1);
+    assert_string_equal(b->entries[0].handle, "h1");
+    b->done(b);
+    assert_false(w.ended);
+    world_copied(&w, QUEUE_OK);
+    b = settlement(QUEUE_DELETE, 1);
+    assert_string_equal(b->entries[0].handle, "h2");
+    b->done(b);
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_DRAINED);
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_copy_is_confirmed_before_the_delete),
+        cmocka_unit_test(without_a_queue_for_them_they_are_kept),
+        cmocka_unit_test(last_receive_and_a_failed_run),
+        cmocka_unit_test(busy_is_tried_again_under_the_lease),
+        cmocka_unit_test(busy_for_too_long_is_kept),
+        cmocka_unit_test(refused_is_kept),
+        cmocka_unit_test(lapsed_with_the_copy_on_the_wire),
+        cmocka_unit_test(lapsed_while_it_waits),
+        cmocka_unit_test(delivered_again_while_copying),
+        cmocka_unit_test(so_many_at_once),
+        cmocka_unit_test(stopping_waits_and_then_keeps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
