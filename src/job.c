@@ -78,6 +78,9 @@ void job_reset(struct job *job)
     job->after_ms = -1;
     job->started_us = job->duration_us = 0;
     job->kind[0] = job->at[0] = job->target[0] = '\0';
+    job->probes = NULL;
+    job->probe_answered = false;
+    atomic_store(&job->lease_lost, false);
     atomic_store(&job->fence, false);
     atomic_store(&job->wire_until_ms, WIRE_NEVER);
 }

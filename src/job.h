@@ -55,6 +55,15 @@ struct job {
     atomic_bool fence;
     _Atomic int64_t wire_until_ms;
 
+    /* Set and cleared by the core: others may have received the message. The next binding of its
+     * task that waits raises `lease_lost` (contract 5.4). */
+    atomic_bool lease_lost;
+
+    /* The server that this run is to try, "scheme://host:port" (the core's; it outlives the run),
+     * or NULL; and whether that server answered it, not with 5xx. */
+    const char *probes;
+    bool probe_answered;
+
     /* The verdict, filled in by the worker. */
     enum outcome outcome;
     bool ran;            /* false: released before the handler was entered */

@@ -12,7 +12,7 @@ static void admit_again(struct flow *f, struct message *m, struct job *job, int6
     bool newer = job->receive_count >= m->receive_count;
     if (newer && message_new_receipt(m, job->handle) == 0) {
         m->receive_count = job->receive_count;
-        m->lost = false;
+        lease_holds(m);
         if (m->state != SETTLING)
             lease_begin(f, m, first_byte_ms);
         else

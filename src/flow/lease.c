@@ -53,6 +53,12 @@ void lease_end(struct flow *f, struct message *m)
     list_remove(&m->lease);
 }
 
+void lease_holds(struct message *m)
+{
+    m->lost = false;
+    atomic_store(&m->job->lease_lost, false);
+}
+
 static void lapse(struct flow *f, struct message *m)
 {
     m->lost = true;
@@ -66,6 +72,7 @@ static void lapse(struct flow *f, struct message *m)
             atomic_store(&m->job->fence, true);
             f->seam.workers.ops->cancel(f->seam.workers.self, m->job);
         }
+        atomic_store(&m->job->lease_lost, true);
         return;
     }
     if (m->state == COPYING && !dlq_lapsed(f, m))
@@ -102,7 +109,7 @@ static void entry_answered(struct flow *f, struct message *m, const struct queue
         return;
     }
     if (b->result.status == QUEUE_OK && e->ok) {
-        m->lost = false; /* the answer was late, but it holds */
+        lease_holds(m); /* the answer was late */
         insert(f, m, m->lease_until_ms - visibility_ms(f) / 2);
     } else if (m->lost) {
         return;

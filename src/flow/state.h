@@ -247,6 +247,7 @@ int target_permits(const struct flow *f); /* messages that may be in hand on its
 /* lease.c */
 void lease_init(struct flow *f);
 void lease_begin(struct flow *f, struct message *m, int64_t first_byte_ms);
+void lease_holds(struct message *m);               /* after all, or again */
 void lease_end(struct flow *f, struct message *m); /* no more extensions */
 
 /* dlq.c: takes over a message that is in no list. */

@@ -192,9 +192,7 @@ void target_probe_ended(struct flow *f, struct message *m)
 {
     struct target *t = m->probes;
     const struct job *job = m->job;
-    /* An answer came: not by a run that was ended in the middle of waiting for one. */
-    bool answered = !m->out && atomic_load(&job->wire_until_ms) == WIRE_ANSWERED &&
-                    strcmp(job->kind, "timeout") != 0 && strcmp(job->kind, "cut") != 0;
+    bool answered = !m->out && job->probe_answered;
     end_probe(m);
     if (answered)
         go_up(t);

@@ -84,6 +84,13 @@ static int64_t retry_after_ms(const struct fetch_response *r)
     return end != text && *end == '\0' && seconds >= 0 && seconds <= 86400 ? seconds * 1000 : -1;
 }
 
+static void note_probe(const struct http_call *c, int status)
+{
+    struct job *job = c->task->job;
+    if (job && job->probes && status < 500 && strcmp(job->probes, c->origin) == 0)
+        job->probe_answered = true;
+}
+
 static void on_done(void *arg, const struct fetch_response *r)
 {
     struct http_call *c = arg;
@@ -95,6 +102,7 @@ static void on_done(void *arg, const struct fetch_response *r)
     c->retry_after_ms = retry_after_ms(r);
     strncpy(c->error, r->error, sizeof c->error - 1);
     if (r->result == FETCH_OK) {
+        note_probe(c, r->status);
         copy_head(c, r);
         buf_add(&c->body, r->body, r->body_len);
     }

@@ -330,6 +330,12 @@ struct task *task_check_wait(lua_State *L, const char *function)
     else if (clock_mono_us() >= t->deadline_us)
         t->kill = KILL_TIME;
     task_check_alive(L);
+    if (t->job && atomic_load(&t->job->lease_lost)) {
+        raise_push(L, "lease_lost",
+                   "%s: the message's lease has lapsed, others may have received it", function);
+        raise_flag(L, "retryable", true);
+        lua_error(L);
+    }
     return t;
 }
 

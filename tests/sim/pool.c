@@ -74,6 +74,7 @@ static void run_ends(void *arg, uint64_t number)
         snprintf(job->target, sizeof job->target, "%s", target_name);
         fault_hits[FAULT_target_down]++;
     } else {
+        job->probe_answered = job->probes != NULL;
         job->outcome = choose(run);
     }
     go_home(run);
