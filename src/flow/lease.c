@@ -85,7 +85,7 @@ static void lapse(struct flow *f, struct message *m)
     if (m->claimed)
         f->seam.store.ops->free(f->seam.store.self, m->job->id);
     if (m->probes)
-        target_probe_ended(f, m);
+        target_probe_ended(m);
     message_drop(f, m);
 }
 

@@ -65,6 +65,8 @@ struct message {
 
     struct target *probes; /* the target that it was sent to try */
     int64_t parked_ms;     /* first parking since it was received */
+    int probed;            /* times it was sent to try a target */
+    int comebacks;         /* times its target came back without it, and then failed it again */
 
     struct copy_call *copy; /* on the wire, in state COPYING */
     bool exhausted;         /* its attempts are; otherwise it was rejected */
@@ -95,7 +97,7 @@ struct target {
     struct flow *flow;
     bool down;
     bool external;         /* somebody else tries it and will say when it is back */
-    bool trial;            /* down, and nothing is in hand to try it with: one receive may */
+    int trial;             /* down, and short of messages to try it with: so many may be in hand */
     struct list parked;    /* oldest first */
     struct message *probe; /* running to try it */
     struct timer timer;
@@ -238,9 +240,11 @@ bool verdict_is_last(const struct flow *f, const struct message *m); /* no recei
 /* target.c */
 void target_init(struct flow *f);
 void target_free(struct flow *f);
-void target_failed(struct flow *f, struct message *m);      /* its run was: the target is down */
-void target_park(struct flow *f, struct message *m);        /* until the target is back */
-void target_probe_ended(struct flow *f, struct message *m); /* not by the target's failure */
+bool target_blames(
+    const struct message *m); /* the failure is the message's own, not the target's */
+void target_failed(struct flow *f, struct message *m); /* its run was: the target is down */
+void target_park(struct flow *f, struct message *m);   /* until the target is back */
+void target_probe_ended(struct message *m);            /* not by the target's failure */
 void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *));
 int target_permits(const struct flow *f); /* messages that may be in hand on its account */
 

@@ -1,11 +1,21 @@
 /* Servers that handlers call. When one fails by itself, receiving stops, what is in hand waits
- * parked under its lease, and the oldest parked message tries it again every few seconds: an
- * outage costs no receives (contract 5.7). */
+ * parked under its lease, and one parked message tries it again every few seconds: an outage costs
+ * no receives (contract 5.7).
+ *
+ * Some messages make a healthy server fail: an account that Keycloak answers with 500, say. One of
+ * them must not stop everybody: so the parked ones take turns, the oldest first; a single one gets
+ * company after a while; and a message that fails again each time after others have brought its
+ * target back is a failed message, not the sign of an outage. */
 #include "flow/state.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    COMPANY_AFTER = 5, /* probes with one and the same message, then one more is received */
+    COMEBACKS_MAX = 3,
+};
 
 static struct target *find(struct flow *f, const char *name)
 {
@@ -27,6 +37,13 @@ static void unpark(struct flow *f, struct message *m)
     f->targets.parked--;
 }
 
+/* Not if that would be its end: the queue would move it to the dead-letter queue at its next
+ * receive, for an outage. */
+static bool may_expire(const struct flow *f, const struct message *m, int64_t now)
+{
+    return now - m->parked_ms >= f->options.hold_ms && !verdict_is_last(f, m);
+}
+
 /* What has been parked for too long goes back to the queue, with its backoff. */
 static void expire(struct target *t)
 {
@@ -34,29 +51,50 @@ static void expire(struct target *t)
     int64_t now = flow_now(f);
     list_for_each (node, &t->parked) {
         struct message *m = list_entry(node, struct message, node);
-        if (now - m->parked_ms < f->options.hold_ms)
+        if (!may_expire(f, m, now))
             continue;
         unpark(f, m);
         verdict_retry(f, m);
     }
 }
 
+/* The parked message that has tried least often, the oldest of them. */
+static struct message *parked_to_probe(struct target *t)
+{
+    struct message *best = NULL;
+    list_for_each (node, &t->parked) {
+        struct message *m = list_entry(node, struct message, node);
+        if (!best || m->probed < best->probed)
+            best = m;
+    }
+    return best;
+}
+
 static struct message *next_to_probe(struct target *t)
 {
     struct flow *f = t->flow;
-    struct list *node = list_first(&t->parked);
-    if (node) {
-        struct message *m = list_entry(node, struct message, node);
+    struct message *m = parked_to_probe(t);
+    struct list *node = list_first(&f->dispatch.buffered);
+    struct message *fresh = node ? list_entry(node, struct message, node) : NULL;
+    if (fresh && !fresh->probes && (!m || (m->probed > 0 && fresh->probed == 0))) {
+        dispatch_unbuffer(f, fresh);
+        return fresh;
+    }
+    if (m) {
         unpark(f, m);
         m->reruns++;
-        return m;
     }
-    node = list_first(&f->dispatch.buffered);
-    if (!node || list_entry(node, struct message, node)->probes)
-        return NULL;
-    struct message *m = list_entry(node, struct message, node);
-    dispatch_unbuffer(f, m);
     return m;
+}
+
+/* How many messages may be in hand to try the target with, `m` among them; 0: no more are needed.
+ */
+static int company(const struct target *t, const struct message *m)
+{
+    if (!m)
+        return 1;
+    bool alone = list_empty(&t->parked) && t->flow->dispatch.buffered_count == 0;
+    return alone && m->probed >= COMPANY_AFTER ? 2 : 0;
 }
 
 static void send_probe(struct target *t)
@@ -65,16 +103,17 @@ static void send_probe(struct target *t)
     if (!t->down || t->external || t->probe || f->drain.draining)
         return;
     struct message *m = next_to_probe(t);
-    if (!m) {
-        t->trial = true;
-        intake_kick(f);
-        return;
+    t->trial = company(t, m);
+    if (m) {
+        t->probe = m;
+        m->probes = t;
+        m->probed++;
+        dispatch_buffer(f, m, true);
+        dispatch_kick(f);
     }
-    t->trial = false;
-    t->probe = m;
-    m->probes = t;
-    dispatch_buffer(f, m, true);
-    dispatch_kick(f);
+    intake_kick(f);
+    if (m)
+        t->trial = 0; /* for company, the poll that was opened just now is enough */
 }
 
 static void on_timer(struct timer *timer)
@@ -116,18 +155,14 @@ static void go_down(struct target *t, const char *why)
     probe_again(t);
 }
 
-static void rerun(struct flow *f, struct message *m)
-{
-    m->reruns++;
-    dispatch_buffer(f, m, false);
-}
-
 static void go_up(struct target *t)
 {
     struct flow *f = t->flow;
     if (!t->down)
         return;
-    t->down = t->external = t->trial = false;
+    bool proven = !t->external; /* by a message like those that wait */
+    t->down = t->external = false;
+    t->trial = 0;
     f->targets.down--;
     flow_stop(f, &t->timer);
     log_with(LOG_INFO, "target is back: receiving again", LF_TEXT("target", t->name),
@@ -136,7 +171,9 @@ static void go_up(struct target *t)
     while ((node = list_first(&t->parked))) {
         struct message *m = list_entry(node, struct message, node);
         unpark(f, m);
-        rerun(f, m);
+        m->comebacks += proven;
+        m->reruns++;
+        dispatch_buffer(f, m, false);
     }
     dispatch_kick(f);
     intake_kick(f);
@@ -159,6 +196,11 @@ static void end_probe(struct message *m)
     m->probes = NULL;
 }
 
+bool target_blames(const struct message *m)
+{
+    return m->comebacks >= COMEBACKS_MAX && !m->probes;
+}
+
 void target_failed(struct flow *f, struct message *m)
 {
     struct job *job = m->job;
@@ -166,7 +208,7 @@ void target_failed(struct flow *f, struct message *m)
     if (t)
         go_down(t, job->reason); /* first: the return of another must not start anything */
     if (m->probes && m->probes != t)
-        target_probe_ended(f, m); /* it got past that one, and failed at this */
+        target_probe_ended(m); /* it got past that one, and failed at this */
     else if (m->probes)
         end_probe(m);
 }
@@ -178,7 +220,7 @@ void target_park(struct flow *f, struct message *m)
     int64_t now = flow_now(f);
     if (m->parked_ms == 0)
         m->parked_ms = now;
-    if (!t || now - m->parked_ms >= f->options.hold_ms) {
+    if (!t || may_expire(f, m, now)) {
         verdict_retry(f, m);
         return;
     }
@@ -188,17 +230,15 @@ void target_park(struct flow *f, struct message *m)
     park(t, m);
 }
 
-void target_probe_ended(struct flow *f, struct message *m)
+void target_probe_ended(struct message *m)
 {
     struct target *t = m->probes;
-    const struct job *job = m->job;
-    bool answered = !m->out && job->probe_answered;
+    bool answered = !m->out && m->job->probe_answered;
     end_probe(m);
     if (answered)
         go_up(t);
     else
         send_probe(t); /* it proved nothing: the next one */
-    (void)f;
 }
 
 void flow_target_down(struct flow *f, const char *name, const char *why)
@@ -234,15 +274,16 @@ void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message
 
 int target_permits(const struct flow *f)
 {
+    int permits = INT_MAX;
     if (f->targets.down == 0)
-        return INT_MAX;
+        return permits;
     for (size_t i = 0; i <= f->targets.by_name.mask; i++)
         for (struct table_node *n = f->targets.by_name.buckets[i]; n; n = n->next) {
             struct target *t = table_entry(n, struct target, by_name);
-            if (t->down && !t->trial)
-                return 0;
+            if (t->down && t->trial < permits)
+                permits = t->trial;
         }
-    return 1;
+    return permits;
 }
 
 void target_init(struct flow *f)

@@ -42,8 +42,8 @@ static void verdict_dead(struct flow *f, struct message *m, bool exhausted)
 
 static void verdict_failed(struct flow *f, struct message *m)
 {
-    const struct job *job = m->job;
-    if (job->ran && !job->target_failed && verdict_is_last(f, m))
+    bool own = m->job->ran && (!m->job->target_failed || target_blames(m));
+    if (own && verdict_is_last(f, m))
         verdict_dead(f, m, true);
     else
         verdict_retry(f, m);
@@ -65,11 +65,12 @@ static void verdict_lost(struct flow *f, struct message *m)
 static void verdict(struct flow *f, struct message *m)
 {
     struct job *job = m->job;
-    bool park = job->target_failed && job->outcome == OUTCOME_RETRY && !f->drain.draining;
+    bool park = job->target_failed && job->outcome == OUTCOME_RETRY && !f->drain.draining &&
+                !target_blames(m);
     if (park)
         target_failed(f, m);
     else if (m->probes)
-        target_probe_ended(f, m);
+        target_probe_ended(m);
     if (job->outcome == OUTCOME_ACK && m->claimed)
         f->seam.store.ops->done(f->seam.store.self, job->id, m->body_hash);
     if (m->lost) {

@@ -218,136 +218,6 @@ static void lapsed_lease_is_lost_and_never_done(void **state)
     world_end(&w);
 }
 
-static void outage_holds_intake_and_the_oldest_probes(void **state)
-{
-    (void)state;
-    begin(1, 2);
-    world_bring(&w, 1, 1);
-    world_bring(&w, 2, 1);
-    world_target_failure(&w, "m2", "http://kc:80");
-    world_pass(&w, 100);
-    assert_int_equal(w.receive_count, 0);
-    world_target_failure(&w, "m1", "http://kc:80");
-    for (int i = 0; i < 5; i++) { /* each probe fails */
-        world_pass(&w, 2500);
-        assert_int_equal(world_running_count(&w), 1);
-        assert_non_null(world_running(&w, "m1")); /* received first */
-        assert_int_equal(world_running(&w, "m1")->attempt, 2 + i);
-        world_target_failure(&w, "m1", "http://kc:80");
-        world_answer_all(&w); /* extensions */
-        assert_int_equal(w.receive_count, 0);
-    }
-    world_pass(&w, 2500);
-    assert_string_equal(world_running(&w, "m1")->probes, "http://kc:80");
-    world_running(&w, "m1")->probe_answered = true;
-    world_verdict(&w, "m1", OUTCOME_ACK);
-    assert_non_null(world_running(&w, "m2"));
-    assert_int_equal(w.receive_count, 1);
-    assert_int_equal(flow_counts(w.flow)->retried, 0);
-    world_end(&w);
-}
-
-/* It may have called another server. */
-static void probe_that_never_called_proves_nothing(void **state)
-{
-    (void)state;
-    begin(1, 2);
-    world_bring(&w, 1, 2);
-    world_target_failure(&w, "m1", "http://kc:80");
-    world_target_failure(&w, "m2", "http://kc:80");
-    world_pass(&w, 2500);
-    atomic_store(&world_running(&w, "m1")->wire_until_ms, WIRE_ANSWERED);
-    world_verdict(&w, "m1", OUTCOME_ACK);
-    assert_int_equal(w.receive_count, 0);
-    assert_non_null(world_running(&w, "m2")); /* the next one tries */
-    world_end(&w);
-}
-
-/* Ended by limits.time with its request on the wire: that is no answer of the target's. */
-static void probe_without_an_answer_proves_nothing(void **state)
-{
-    (void)state;
-    begin(1, 2);
-    world_bring(&w, 1, 1);
-    world_bring(&w, 2, 1);
-    world_target_failure(&w, "m1", "http://kc:80");
-    world_target_failure(&w, "m2", "http://kc:80");
-    world_pass(&w, 2500);
-    struct job *job = world_running(&w, "m1");
-    atomic_store(&job->wire_until_ms, w.now_ms + 5000);
-    snprintf(job->kind, sizeof job->kind, "time");
-    world_verdict(&w, "m1", OUTCOME_RETRY);
-    world_pass(&w, 100);
-    assert_int_equal(w.receive_count, 0);
-    assert_int_equal(world_running_count(&w), 1);
-    job = world_running(&w, "m2"); /* the next one tries */
-    atomic_store(&job->wire_until_ms, WIRE_ANSWERED);
-    snprintf(job->kind, sizeof job->kind, "timeout");
-    world_verdict(&w, "m2", OUTCOME_RETRY);
-    world_pass(&w, 100);
-    assert_int_equal(w.receive_count, 1); /* nothing is left to try with: one receive may */
-    assert_int_equal(w.receives[0]->max, 1);
-    world_end(&w);
-}
-
-static void probe_that_fails_elsewhere_starts_nothing(void **state)
-{
-    (void)state;
-    begin(1, 4);
-    world_bring(&w, 1, 3);
-    world_target_failure(&w, "m1", "http://one:80");
-    world_target_failure(&w, "m2", "http://one:80");
-    world_target_failure(&w, "m3", "http://one:80");
-    world_pass(&w, 2500);
-    assert_int_equal(world_running_count(&w), 1);
-    world_running(&w, "m1")->probe_answered = true; /* by one */
-    world_target_failure(&w, "m1", "http://two:80");
-    assert_int_equal(w.receive_count, 0);
-    assert_int_equal(world_running_count(&w), 0);
-    world_end(&w);
-}
-
-static void parking_ends_after_the_hold(void **state)
-{
-    (void)state;
-    struct flow_options o = world_options();
-    o.hold_ms = 10000;
-    world_begin(&w, &o, 1, 2);
-    world_bring(&w, 1, 2);
-    world_target_failure(&w, "m1", "http://kc:80");
-    world_target_failure(&w, "m2", "http://kc:80");
-    for (int i = 0; i < 8 && w.batch_count == 0; i++) {
-        world_pass(&w, 2000);
-        if (world_running(&w, "m1"))
-            world_target_failure(&w, "m1", "http://kc:80");
-    }
-    world_pass(&w, 3000);
-    assert_true(w.batch_count > 0);
-    assert_int_equal(w.batches[0]->op, QUEUE_CHANGE);
-    world_answer_all(&w);
-    assert_true(flow_counts(w.flow)->retried > 0);
-    world_end(&w);
-}
-
-static void held_from_outside(void **state)
-{
-    (void)state;
-    struct flow_options o = world_options();
-    world_begin(&w, &o, 1, 2);
-    world_bring(&w, 1, 0);
-    assert_int_equal(w.receive_count, 1);
-    flow_target_down(w.flow, "http://kc:80", "refused");
-    world_bring(&w, 1, 1); /* the open poll brings one: it waits */
-    assert_int_equal(world_running_count(&w), 0);
-    world_pass(&w, 10000);
-    assert_int_equal(w.receive_count, 0);
-    assert_int_equal(world_running_count(&w), 0);
-    flow_target_up(w.flow, "http://kc:80");
-    assert_int_equal(world_running_count(&w), 1);
-    assert_int_equal(w.receive_count, 1);
-    world_end(&w);
-}
-
 static void start_up_failures(void **state)
 {
     (void)state;
@@ -574,15 +444,9 @@ int main(void)
         cmocka_unit_test(leases_are_extended_at_half_life),
         cmocka_unit_test(settle_waits_for_the_extension_on_the_wire),
         cmocka_unit_test(lapsed_lease_is_lost_and_never_done),
-        cmocka_unit_test(outage_holds_intake_and_the_oldest_probes),
-        cmocka_unit_test(probe_that_never_called_proves_nothing),
-        cmocka_unit_test(probe_without_an_answer_proves_nothing),
-        cmocka_unit_test(probe_that_fails_elsewhere_starts_nothing),
         cmocka_unit_test(open_poll_is_not_cut_while_work_is_in_hand),
         cmocka_unit_test(time_up_still_flushes),
         cmocka_unit_test(long_visibility_is_extended_too),
-        cmocka_unit_test(parking_ends_after_the_hold),
-        cmocka_unit_test(held_from_outside),
         cmocka_unit_test(start_up_failures),
         cmocka_unit_test(drain_gives_back_finishes_and_leaves),
         cmocka_unit_test(open_poll_is_left_a_second),

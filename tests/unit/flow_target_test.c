@@ -1,0 +1,295 @@
+/* Targets that are down: who waits, who tries, and what is received meanwhile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "flow_world.h"
+
+#include <cmocka.h>
+
+#define KC "http://kc:80"
+
+static struct world w;
+
+static void begin(int workers, int slots)
+{
+    struct flow_options o = world_options();
+    world_begin(&w, &o, workers, slots);
+}
+
+/* Answers all extensions on the wire; nothing else may be there. */
+static void extend(void)
+{
+    struct queue_batch *b;
+    while ((b = world_take_batch(&w))) {
+        assert_int_equal(b->op, QUEUE_CHANGE);
+        assert_int_equal(b->entries[0].visibility_s, 30);
+        b->done(b);
+    }
+}
+
+static struct job *only_running(void)
+{
+    assert_int_equal(world_running_count(&w), 1);
+    return list_entry(list_first(&w.running), struct job, node);
+}
+
+static void outage_holds_intake_and_the_parked_take_turns(void **state)
+{
+    static const char *const turns[] = {"m1", "m2", "m1", "m2", "m1", "m2"};
+    (void)state;
+    begin(1, 2);
+    world_bring(&w, 1, 1);
+    world_bring(&w, 2, 1);
+    world_target_failure(&w, "m2", KC);
+    world_pass(&w, 100);
+    assert_int_equal(w.receive_count, 0);
+    world_target_failure(&w, "m1", KC);
+    for (int i = 0; i < 6; i++) { /* the one received first, first; each probe fails */
+        world_pass(&w, 2500);
+        assert_string_equal(only_running()->id, turns[i]);
+        assert_string_equal(only_running()->probes, KC);
+        assert_int_equal(only_running()->attempt, 2 + i / 2);
+        world_target_failure(&w, turns[i], KC);
+        extend();
+        assert_int_equal(w.receive_count, 0);
+    }
+    world_pass(&w, 2500);
+    world_running(&w, "m1")->probe_answered = true;
+    world_verdict(&w, "m1", OUTCOME_ACK);
+    assert_non_null(world_running(&w, "m2"));
+    assert_int_equal(w.receive_count, 1);
+    assert_int_equal(flow_counts(w.flow)->retried, 0);
+    world_end(&w);
+}
+
+static void close_polls(void)
+{
+    while (w.receive_count > 0)
+        world_bring(&w, 0, 0);
+}
+
+/* The target fails `bad` until a receive is open. Returns how often it tried. */
+static int fail_until_received(const char *bad)
+{
+    int probes = 0;
+    while (w.receive_count == 0) {
+        world_pass(&w, 100);
+        extend();
+        if (w.receive_count == 0 && world_running(&w, bad)) {
+            probes++;
+            world_target_failure(&w, bad, KC);
+        }
+        assert_in_range(probes, 0, 10);
+    }
+    return probes;
+}
+
+/* Perhaps it is the message that makes the target fail: a second one is received to tell. */
+static void a_lonely_probe_gets_company(void **state)
+{
+    (void)state;
+    begin(1, 4);
+    world_bring(&w, 1, 1);
+    world_target_failure(&w, "m1", KC);
+    close_polls();
+    assert_int_equal(fail_until_received("m1"), 5); /* and the sixth is under way */
+    assert_int_equal(w.receives[0]->max, 1);
+    world_bring(&w, 2, 1);
+    assert_int_equal(w.receive_count, 0);
+    world_target_failure(&w, "m1", KC);
+    world_pass(&w, 2500);
+    assert_string_equal(only_running()->id, "m2"); /* it has not tried yet */
+    world_running(&w, "m2")->probe_answered = true;
+    world_verdict(&w, "m2", OUTCOME_ACK);
+    assert_int_equal(w.receive_count, 1);
+    assert_non_null(world_running(&w, "m1"));
+    world_end(&w);
+}
+
+/* While its target is down, m<good> comes in, tries it and brings it back. */
+static void another_succeeds(const char *bad, int good)
+{
+    char id[8];
+    snprintf(id, sizeof id, "m%d", good);
+    fail_until_received(bad);
+    world_bring(&w, good, 1);
+    while (!world_running(&w, id)) {
+        if (world_running(&w, bad))
+            world_target_failure(&w, bad, KC);
+        world_pass(&w, 100);
+        extend();
+    }
+    world_running(&w, id)->probe_answered = true;
+    world_verdict(&w, id, OUTCOME_ACK);
+    world_pass(&w, 5);
+    world_answer_all(&w);
+}
+
+/* A message that its server cannot bear, between others that it takes: for a while it holds
+ * everybody up, then it fails alone. */
+static void a_message_that_breaks_its_target(void **state)
+{
+    (void)state;
+    for (int last = 0; last < 2; last++) {
+        struct flow_options o = world_options();
+        o.dead_letters = true;
+        o.max_receives = last ? 1 : 10;
+        world_begin(&w, &o, 1, 4);
+        world_bring_one(&w, "bad", "hb", 1);
+        for (int good = 1; good <= 3; good++) {
+            world_target_failure(&w, "bad", KC);
+            close_polls();
+            another_succeeds("bad", good);
+            assert_non_null(world_running(&w, "bad"));
+            assert_int_equal(flow_counts(w.flow)->retried, 0);
+        }
+        close_polls();
+        world_target_failure(&w, "bad", KC);
+        world_pass(&w, 50);
+        assert_int_equal(w.receive_count, 1); /* no hold */
+        assert_int_equal(w.copy_count, last);
+        assert_int_equal(w.batch_count, !last);
+        if (!last)
+            assert_in_range(w.batches[0]->entries[0].visibility_s, 31, 900); /* a backoff */
+        world_end(&w);
+    }
+}
+
+/* It may have called another server. */
+static void probe_that_never_called_proves_nothing(void **state)
+{
+    (void)state;
+    begin(1, 2);
+    world_bring(&w, 1, 2);
+    world_target_failure(&w, "m1", KC);
+    world_target_failure(&w, "m2", KC);
+    world_pass(&w, 2500);
+    atomic_store(&world_running(&w, "m1")->wire_until_ms, WIRE_ANSWERED);
+    world_verdict(&w, "m1", OUTCOME_ACK);
+    assert_int_equal(w.receive_count, 0);
+    assert_non_null(world_running(&w, "m2")); /* the next one tries */
+    world_end(&w);
+}
+
+/* Ended by limits.time with its request on the wire: that is no answer of the target's. */
+static void probe_without_an_answer_proves_nothing(void **state)
+{
+    (void)state;
+    begin(1, 2);
+    world_bring(&w, 1, 1);
+    world_bring(&w, 2, 1);
+    world_target_failure(&w, "m1", KC);
+    world_target_failure(&w, "m2", KC);
+    world_pass(&w, 2500);
+    struct job *job = world_running(&w, "m1");
+    atomic_store(&job->wire_until_ms, w.now_ms + 5000);
+    snprintf(job->kind, sizeof job->kind, "time");
+    world_verdict(&w, "m1", OUTCOME_RETRY);
+    world_pass(&w, 100);
+    assert_int_equal(w.receive_count, 0);
+    assert_int_equal(world_running_count(&w), 1);
+    job = world_running(&w, "m2"); /* the next one tries */
+    atomic_store(&job->wire_until_ms, WIRE_ANSWERED);
+    snprintf(job->kind, sizeof job->kind, "timeout");
+    world_verdict(&w, "m2", OUTCOME_RETRY);
+    world_pass(&w, 100);
+    assert_int_equal(w.receive_count, 1); /* nothing is left to try with: one receive may */
+    assert_int_equal(w.receives[0]->max, 1);
+    world_end(&w);
+}
+
+static void probe_that_fails_elsewhere_starts_nothing(void **state)
+{
+    (void)state;
+    begin(1, 4);
+    world_bring(&w, 1, 3);
+    world_target_failure(&w, "m1", "http://one:80");
+    world_target_failure(&w, "m2", "http://one:80");
+    world_target_failure(&w, "m3", "http://one:80");
+    world_pass(&w, 2500);
+    assert_int_equal(world_running_count(&w), 1);
+    world_running(&w, "m1")->probe_answered = true; /* by one */
+    world_target_failure(&w, "m1", "http://two:80");
+    assert_int_equal(w.receive_count, 0);
+    assert_int_equal(world_running_count(&w), 0);
+    world_end(&w);
+}
+
+static void parking_ends_after_the_hold(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.hold_ms = 10000;
+    world_begin(&w, &o, 1, 2);
+    world_bring(&w, 1, 2);
+    world_target_failure(&w, "m1", KC);
+    world_target_failure(&w, "m2", KC);
+    for (int i = 0; i < 8 && w.batch_count == 0; i++) {
+        world_pass(&w, 2000);
+        if (world_running(&w, "m1"))
+            world_target_failure(&w, "m1", KC);
+    }
+    world_pass(&w, 3000);
+    assert_true(w.batch_count > 0);
+    assert_int_equal(w.batches[0]->op, QUEUE_CHANGE);
+    world_answer_all(&w);
+    assert_true(flow_counts(w.flow)->retried > 0);
+    world_end(&w);
+}
+
+/* The queue would move it at its next receive: an outage fills no dead-letter queue. */
+static void no_hold_ends_the_last_receive(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.hold_ms = 10000;
+    o.max_receives = 3;
+    world_begin(&w, &o, 1, 2);
+    world_bring_one(&w, "m1", "h1", 3);
+    world_target_failure(&w, "m1", KC);
+    for (int i = 0; i < 200; i++) {
+        world_pass(&w, 1000);
+        extend();
+        if (world_running(&w, "m1"))
+            world_target_failure(&w, "m1", KC);
+    }
+    assert_int_equal(flow_counts(w.flow)->retried, 0);
+    world_end(&w);
+}
+
+static void held_from_outside(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    world_begin(&w, &o, 1, 2);
+    world_bring(&w, 1, 0);
+    assert_int_equal(w.receive_count, 1);
+    flow_target_down(w.flow, KC, "refused");
+    world_bring(&w, 1, 1); /* the open poll brings one: it waits */
+    assert_int_equal(world_running_count(&w), 0);
+    world_pass(&w, 10000);
+    assert_int_equal(w.receive_count, 0);
+    assert_int_equal(world_running_count(&w), 0);
+    flow_target_up(w.flow, KC);
+    assert_int_equal(world_running_count(&w), 1);
+    assert_int_equal(w.receive_count, 1);
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(outage_holds_intake_and_the_parked_take_turns),
+        cmocka_unit_test(a_lonely_probe_gets_company),
+        cmocka_unit_test(a_message_that_breaks_its_target),
+        cmocka_unit_test(probe_that_never_called_proves_nothing),
+        cmocka_unit_test(probe_without_an_answer_proves_nothing),
+        cmocka_unit_test(probe_that_fails_elsewhere_starts_nothing),
+        cmocka_unit_test(parking_ends_after_the_hold),
+        cmocka_unit_test(no_hold_ends_the_last_receive),
+        cmocka_unit_test(held_from_outside),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
