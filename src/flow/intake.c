@@ -122,6 +122,9 @@ static void poll_failed(struct flow *f, const struct queue_result *result)
     if (start_failed(f, result))
         return;
     int64_t held_back;
+    if (result->status != f->intake.failure) /* something else is wrong now: said at once */
+        f->intake.gate = (struct log_gate){0};
+    f->intake.failure = result->status;
     if (log_gate_open(&f->intake.gate, 10000, &held_back))
         log_with(LOG_WARN, "receive failed", LF_TEXT("error", result->text),
                  LF_TEXT("code", *result->code ? result->code : NULL),
@@ -139,6 +142,7 @@ static void poll_answered(struct flow *f, struct queue_receive *r)
     if (f->intake.errors > 0)
         log_info("receiving works again after %d failures", f->intake.errors);
     f->intake.errors = 0;
+    f->intake.failure = QUEUE_OK;
     bool first = !f->intake.answered;
     f->intake.answered = true;
     if (first && f->events.ready)

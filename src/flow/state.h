@@ -118,8 +118,9 @@ struct flow {
         struct poll polls[POLLS_MAX];
         int open;
         int reserved;
-        int errors;    /* in a row */
-        bool answered; /* the queue has answered once */
+        int errors;                /* in a row */
+        enum queue_status failure; /* the last of them */
+        bool answered;             /* the queue has answered once */
         bool paused;
         bool backing_off;
         int64_t started_ms;
