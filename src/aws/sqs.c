@@ -3,6 +3,7 @@
 #include "aws/sigv4.h"
 #include "aws/sqs_answer.h"
 #include "aws/sqs_endpoint.h"
+#include "aws/sqs_request.h"
 #include "base/clock.h"
 #include "base/exit.h"
 #include "base/log.h"
@@ -269,20 +270,8 @@ static int not_started(struct call *c, struct queue_result *result, const struct
     return -1;
 }
 
-static void add_number(struct buf *b, const char *name, int number)
-{
-    char text[64];
-    int len = snprintf(text, sizeof text, ",\"%s\":%d", name, number);
-    buf_add(b, text, (size_t)len);
-}
-
 static int seam_receive(void *self, struct queue_receive *r)
 {
-    /* AttributeNames is the older name of MessageSystemAttributeNames; old servers know only
-     * that one. */
-    static const char wanted[] = ",\"MessageAttributeNames\":[\"All\"],"
-                                 "\"MessageSystemAttributeNames\":[\"All\"],"
-                                 "\"AttributeNames\":[\"All\"]}";
     struct sqs *s = self;
     struct err e = {.text = "SQS ReceiveMessage: no memory"};
     struct call *c =
@@ -290,11 +279,7 @@ static int seam_receive(void *self, struct queue_receive *r)
     if (!c)
         return not_started(NULL, &r->result, &e);
     c->receive = r;
-    buf_add(&c->body, s->queue_json.data, s->queue_json.len);
-    add_number(&c->body, "MaxNumberOfMessages", r->max);
-    add_number(&c->body, "WaitTimeSeconds", r->wait_s);
-    add_number(&c->body, "VisibilityTimeout", r->visibility_s);
-    buf_add(&c->body, wanted, sizeof wanted - 1);
+    sqs_write_receive(&c->body, &s->queue_json, r);
     if (send_call(c, &e) != 0)
         return not_started(c, &r->result, &e);
     r->call = c;
@@ -312,23 +297,6 @@ static void seam_cancel(void *self, struct queue_receive *r)
     call_free(c);
 }
 
-/* Ids are positions: a message may be held twice, and a repeated Id refuses the whole batch. */
-static void add_entries(struct buf *body, const struct queue_batch *b)
-{
-    for (int i = 0; i < b->count; i++) {
-        const struct queue_entry *e = &b->entries[i];
-        char id[] = "{\"Id\":\"0\",\"ReceiptHandle\":";
-        id[7] = (char)('0' + i);
-        if (i > 0)
-            buf_char(body, ',');
-        buf_add(body, id, sizeof id - 1);
-        buf_json(body, e->handle, strlen(e->handle));
-        if (b->op == QUEUE_CHANGE)
-            add_number(body, "VisibilityTimeout", e->visibility_s);
-        buf_char(body, '}');
-    }
-}
-
 static int seam_batch(void *self, struct queue_batch *b)
 {
     struct sqs *s = self;
@@ -339,10 +307,7 @@ static int seam_batch(void *self, struct queue_batch *b)
     if (!c)
         return not_started(NULL, &b->result, &e);
     c->batch = b;
-    buf_add(&c->body, s->queue_json.data, s->queue_json.len);
-    buf_str(&c->body, ",\"Entries\":[");
-    add_entries(&c->body, b);
-    buf_str(&c->body, "]}");
+    sqs_write_batch(&c->body, &s->queue_json, b);
     b->sent_ms = clock_boot_ms();
     if (send_call(c, &e) != 0)
         return not_started(c, &b->result, &e);
