@@ -1,5 +1,6 @@
 /* `require`, and how chunks are read: modules of the host from the binary, then files beside
  * the handler, the latter only while it loads (a generation is the bytes it loaded with). */
+#include "vm/bind_crypto.h"
 #include "vm/embed.h"
 #include "vm/freeze.h"
 #include "vm/json.h"
@@ -23,6 +24,7 @@ static const char loading_mark; /* its address stands in `loaded` for a module t
 
 static const luaL_Reg c_modules[] = {
     {"host", bind_host_open},
+    {"host.crypto", bind_crypto_open},
     {"host.http", bind_http_open},
     {"host.json", bind_json_open},
     {"host.log", bind_log_open},

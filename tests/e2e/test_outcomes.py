@@ -32,7 +32,7 @@ OUTCOMES = {
     "nothing": ("ack", None, ()),
     "true": ("ack", None, ()),
     "retry": ("retry", (32, 33), ("not yet",)),
-    "reject": ("reject", (890, 900), ("bad data",)),
+    "reject": ("retry", (890, 900), ("bad data", "no dead-letter queue")),
     "error": ("retry", (0, 10), ("broken on purpose", "outcomes.lua:9")),
     "false": ("retry", (0, 10), ("false",)),
     "string": ("retry", (0, 10), ("string",)),
@@ -100,8 +100,9 @@ def test_unknown_outcomes_are_contract_errors(seen):
 
 
 def test_a_body_that_is_no_json_is_rejected(seen):
+    """And kept, as this queue has no dead-letter queue."""
     entry, _, deleted, changes = seen["no json"]
-    assert entry["outcome"] == "reject"
+    assert entry["outcome"] == "retry" and entry["note"].startswith("kept")
     assert "json" in entry["reason"].lower()
     assert not deleted
     assert changes and changes[-1] >= 890
