@@ -2,6 +2,7 @@
 
 #include "aws/sigv4.h"
 #include "aws/sqs_answer.h"
+#include "aws/sqs_copy.h"
 #include "aws/sqs_endpoint.h"
 #include "aws/sqs_request.h"
 #include "base/clock.h"
@@ -28,6 +29,7 @@ struct sqs {
     struct sqs_place place;
     char host_line[300];
     char *queue_url;
+    char *dead_letter_url; /* NULL: there is none */
     struct buf queue_json; /* {"QueueUrl":"…": how most bodies begin */
     struct sigv4 signer;
     int64_t clock_offset_ms; /* what the endpoint's clock is ahead of ours */
@@ -38,7 +40,7 @@ struct sqs {
     struct list spare;
 };
 
-enum call_kind { CALL_RECEIVE, CALL_BATCH, CALL_ASK };
+enum call_kind { CALL_RECEIVE, CALL_BATCH, CALL_COPY, CALL_ASK };
 
 struct call {
     struct list node;
@@ -52,6 +54,7 @@ struct call {
     union {
         struct queue_receive *receive;
         struct queue_batch *batch;
+        struct queue_copy *copy;
         struct {
             sqs_answered *answered;
             void *arg;
@@ -189,9 +192,9 @@ static int send_call(struct call *c, struct err *e)
 static struct sqs_context context_of(const struct call *c)
 {
     const struct sqs *s = c->sqs;
-    return (struct sqs_context){.operation = c->operation,
-                                .where = s->queue_url ? s->queue_url : s->place.url,
-                                .region = s->place.region};
+    const char *url = c->kind == CALL_COPY ? s->dead_letter_url : s->queue_url;
+    return (struct sqs_context){
+        .operation = c->operation, .where = url ? url : s->place.url, .region = s->place.region};
 }
 
 /* Our clock is off: once more, with the endpoint's time. */
@@ -239,6 +242,21 @@ static void deliver_batch(struct queue_batch *b, const struct queue_result *resu
     b->done(b);
 }
 
+/* Without a MessageId nothing was sent; with another body's digest, something else was. */
+static void deliver_copy(struct sqs *s, struct queue_copy *q, const struct queue_result *result,
+                         struct json_object *answer)
+{
+    q->result = *result;
+    q->call = NULL;
+    if (result->status == QUEUE_OK && !sqs_copy_confirmed(answer, q->job)) {
+        q->result.status = QUEUE_FAULT;
+        snprintf(q->result.text, sizeof q->result.text,
+                 "SQS SendMessage %.300s: the answer does not confirm the message: is this SQS?",
+                 s->dead_letter_url);
+    }
+    q->done(q);
+}
+
 static void answered(void *arg, const struct fetch_response *r)
 {
     struct call *c = arg;
@@ -253,6 +271,8 @@ static void answered(void *arg, const struct fetch_response *r)
             deliver_receive(was.receive, &result, answer, r->first_byte_ms);
         else if (was.kind == CALL_BATCH)
             deliver_batch(was.batch, &result, answer);
+        else if (was.kind == CALL_COPY)
+            deliver_copy(was.sqs, was.copy, &result, answer);
         else
             was.ask.answered(was.ask.arg, &result, answer);
     }
@@ -315,10 +335,25 @@ static int seam_batch(void *self, struct queue_batch *b)
     return 0;
 }
 
+static int seam_copy(void *self, struct queue_copy *q)
+{
+    struct sqs *s = self;
+    struct err e = {.text = "SQS SendMessage: no memory"};
+    struct call *c = call_new(s, CALL_COPY, "SendMessage", BATCH_TIMEOUT_MS);
+    if (!c)
+        return not_started(NULL, &q->result, &e);
+    c->copy = q;
+    sqs_copy_write(&c->body, s->dead_letter_url, q);
+    if (send_call(c, &e) != 0)
+        return not_started(c, &q->result, &e);
+    q->call = c;
+    return 0;
+}
+
 struct queue sqs_queue(struct sqs *s)
 {
     static const struct queue_ops ops = {
-        .receive = seam_receive, .cancel = seam_cancel, .batch = seam_batch};
+        .receive = seam_receive, .cancel = seam_cancel, .batch = seam_batch, .copy = seam_copy};
     return (struct queue){.ops = &ops, .self = s};
 }
 
@@ -356,6 +391,23 @@ int sqs_set_queue_url(struct sqs *s, const char *url, struct err *e)
     free(s->queue_url);
     s->queue_url = copy;
     return 0;
+}
+
+int sqs_set_dead_letter_url(struct sqs *s, const char *url, struct err *e)
+{
+    if (sqs_check_queue_url(url, e) != 0)
+        return -1;
+    char *copy = strdup(url);
+    if (!copy)
+        return err_set(e, EXIT_FAILED, "no memory");
+    free(s->dead_letter_url);
+    s->dead_letter_url = copy;
+    return 0;
+}
+
+const char *sqs_dead_letter_url(const struct sqs *s)
+{
+    return s->dead_letter_url;
 }
 
 const char *sqs_queue_url(const struct sqs *s)
@@ -408,5 +460,6 @@ void sqs_free(struct sqs *s)
     buf_free(&s->queue_json);
     buf_free(&s->lines);
     free(s->queue_url);
+    free(s->dead_letter_url);
     free(s);
 }

@@ -31,8 +31,12 @@ void sqs_free(struct sqs *s);
 int sqs_set_queue_url(struct sqs *s, const char *url, struct err *e);
 const char *sqs_queue_url(const struct sqs *s); /* NULL: not set yet */
 
-/* A client timeout of a receive is its wait and 10 s more, of a batch 10 s. A receive that is
- * cancelled may leave messages hidden for one visibility timeout. */
+/* Where copies go; without it, `copy` of the queue below may not be called. */
+int sqs_set_dead_letter_url(struct sqs *s, const char *url, struct err *e);
+const char *sqs_dead_letter_url(const struct sqs *s); /* NULL: there is none */
+
+/* A client timeout of a receive is its wait and 10 s more, of a batch or a copy 10 s. A receive
+ * that is cancelled may leave messages hidden for one visibility timeout. */
 struct queue sqs_queue(struct sqs *s);
 
 /* Any operation: `body` is the request's JSON, copied; the answer's JSON object is borrowed for

@@ -70,7 +70,8 @@ static int find_queue(const struct conf *c, struct ev_loop *loop, struct fetch *
     struct queue_lookup lookup = {0};
     if (c->queue.url)
         return 0;
-    queue_lookup_start(&lookup, loop, sqs, c->queue.name, LOOKUP_PATIENCE_MS);
+    struct queue_lookup_options o = {.name = c->queue.name, .patience_ms = LOOKUP_PATIENCE_MS};
+    queue_lookup_start(&lookup, loop, sqs, &o);
     while (!lookup.ended) {
         ev_run(loop, EVRUN_ONCE);
         fetch_turn(fetch);

@@ -21,6 +21,7 @@
 
 enum {
     START_PATIENCE_MS = 60000, /* contract, section 2: then exit 69 */
+    FEW_RECEIVES = 10,         /* a redrive policy should allow so many */
     IDLE_CONNECTION_S = 25,    /* below the idle limits of Keycloak and proxies */
 };
 
@@ -143,6 +144,7 @@ static void on_ready(void *arg)
 {
     struct host *h = arg;
     log_with(LOG_INFO, "consuming", LF_TEXT("queue", sqs_queue_url(h->sqs)),
+             LF_TEXT("dead_letters", sqs_dead_letter_url(h->sqs)),
              LF_TEXT("handler", h->options->handler_path), LF_INT("workers", h->conf->workers.max),
              LF_INT("slots", h->conf->slots), LF_TEXT("keycloak", h->conf->keycloak.url));
 }
@@ -248,6 +250,37 @@ static int make_tokens(struct host *h, struct err *e)
     return h->tokens ? 0 : -1;
 }
 
+/* What will go wrong later, and costs a person a night if it is not said now. */
+static void warn_of_queue(const struct host *h)
+{
+    const struct conf *c = h->conf;
+    const struct queue_facts *q = &h->lookup.facts;
+    if (q->dead_letters_missing[0])
+        log_with(q->wants_dead_letters ? LOG_WARN : LOG_INFO,
+                 "no dead-letter queue: rejected messages are kept and retried at retry.cap",
+                 LF_TEXT("queue", sqs_queue_url(h->sqs)),
+                 LF_TEXT("reason", q->dead_letters_missing));
+    if (q->max_receives > 0 && q->max_receives < FEW_RECEIVES)
+        log_with(
+            LOG_WARN,
+            "the redrive policy's maxReceiveCount is low: crashes and releases cost receives too, "
+            "and then messages that never failed are dead letters; raise it to 10 or more",
+            LF_TEXT("queue", sqs_queue_url(h->sqs)), LF_INT("max_receive_count", q->max_receives));
+    if (c->queue.visibility < c->http.timeout + c->http.connect_timeout)
+        log_with(
+            LOG_WARN,
+            "queue.visibility is shorter than one HTTP call may take: an extension that fails once "
+            "loses the message while its request is on the wire; raise it or lower http.timeout",
+            LF_INT("visibility_s", c->queue.visibility),
+            LF_SECONDS("http_timeout_s", c->http.timeout));
+}
+
+static int max_receives(const struct host *h)
+{
+    int ours = h->conf->retry.max_attempts, queues = h->lookup.facts.max_receives;
+    return ours > 0 && (queues == 0 || ours < queues) ? ours : queues;
+}
+
 static int make_flow(struct host *h, struct err *e)
 {
     const struct conf *c = h->conf;
@@ -268,6 +301,9 @@ static int make_flow(struct host *h, struct err *e)
                              .visibility_s = c->queue.visibility,
                              .retry_base_s = c->retry.base,
                              .retry_cap_s = c->retry.cap,
+                             .dead_letters = sqs_dead_letter_url(h->sqs) != NULL,
+                             .max_receives = max_receives(h),
+                             .retention_ms = h->lookup.facts.retention_ms,
                              .hold_ms = ms(c->retry.hold),
                              .probe_ms = ms(c->breaker.probe),
                              .drain_ms = ms(c->drain),
@@ -296,7 +332,11 @@ static int wait_for_pool(struct host *h, struct err *e)
 static int look_up_queue(struct host *h, struct err *e)
 {
     struct queue_lookup *l = &h->lookup;
-    queue_lookup_start(l, h->loop, h->sqs, h->conf->queue.name, START_PATIENCE_MS);
+    struct queue_lookup_options o = {.name = h->conf->queue.name,
+                                     .dead_letters = true,
+                                     .dlq_url = h->conf->queue.dlq_url,
+                                     .patience_ms = START_PATIENCE_MS};
+    queue_lookup_start(l, h->loop, h->sqs, &o);
     while (!l->ended && !h->stopping)
         turn(h);
     queue_lookup_stop(l);
@@ -350,7 +390,10 @@ static int start(struct host *h, struct err *e)
         return -1;
     if (wait_for_pool(h, e) != 0 || look_up_queue(h, e) != 0)
         return -1;
-    return h->stopping ? 0 : make_flow(h, e);
+    if (h->stopping)
+        return 0;
+    warn_of_queue(h);
+    return make_flow(h, e);
 }
 
 static void work(struct host *h)

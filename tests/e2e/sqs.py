@@ -104,6 +104,11 @@ class Queue:
         return self.counts() == (0, 0, 0)
 
 
+def arn(sqs, url):
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    return answer["Attributes"]["QueueArn"]
+
+
 def create_queue(sqs, prefix="q", **attributes):
     """A queue with a name that no other test uses."""
     name = f"{prefix}-{uuid.uuid4().hex[:12]}"

@@ -15,7 +15,7 @@ function M.handle(msg)
   for name, value in pairs(msg.attributes) do
     names[name] = math.type(value) or (value:find("%z") and "bytes" or "string")
   end
-  host.reject(json.encode {
+  return host.reject(json.encode {
     bytes = #msg.body, sha = crypto.hex(crypto.sha256(msg.body)), names = names,
     json = pcall(function() return msg.json end) })
 end

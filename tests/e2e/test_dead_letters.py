@@ -1,0 +1,183 @@
+"""Dead letters on a real server: copied with all that they carried, and only then deleted."""
+import json
+import time
+
+import pytest
+
+import sqs
+from stage import Stage
+
+HANDLER = """local host = require "host"
+local M = {}
+function M.handle(msg)
+  if msg.body:find "bad" then return host.reject "cannot be mapped" end
+  if msg.body:find "fails" then error "broken on purpose" end
+end
+return M
+"""
+
+TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+ATTRIBUTES = {
+    "text": {"DataType": "String", "StringValue": "plain \u00e9"},
+    "number": {"DataType": "Number.float", "StringValue": "-12.50"},
+    "bytes": {"DataType": "Binary.raw", "BinaryValue": bytes(range(256))},
+}
+
+
+class Scene(Stage):
+    """A stage with a dead-letter queue beside its queue."""
+
+    def __init__(self, folder, elasticmq, client, receives=3, **kw):
+        super().__init__(folder, elasticmq, client, **kw)
+        self.dead = sqs.create_queue(client, "dead")
+        self.point_at(sqs.arn(client, self.dead.url), receives)
+
+    def point_at(self, arn, receives):
+        policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": receives})
+        self.queue.sqs.set_queue_attributes(QueueUrl=self.queue.url,
+                                            Attributes={"RedrivePolicy": policy})
+
+    def run(self, settled, **changes):
+        """Runs the host until so many lines "settled" are in its log, stops it, returns them."""
+        with self.host(self.handler(HANDLER), **changes) as host:
+            host.wait_for("the settlements", lambda: len(host.settled()) >= settled, 40)
+            host.term()
+            assert host.wait_exit() == 0, host.text
+            self.text = host.text
+            return host.settled()
+
+    def dead_letter(self):
+        message = self.dead.receive_one()
+        failure = json.loads(message["MessageAttributes"].pop("host.failure")["StringValue"])
+        return message, failure
+
+
+@pytest.fixture
+def scene(tmp_path, elasticmq, elasticmq_sqs):
+    scene = Scene(tmp_path, elasticmq, elasticmq_sqs)
+    yield scene
+    scene.close()
+
+
+def test_a_rejected_message_is_copied_whole(scene):
+    sent = scene.queue.send("bad \u4e2d", MessageAttributes=ATTRIBUTES, MessageSystemAttributes={
+        "AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}})
+    settled = scene.run(1)
+    assert settled[0]["outcome"] == "reject" and settled[0]["reason"] == "cannot be mapped"
+    assert scene.queue.is_empty()
+    message, failure = scene.dead_letter()
+    assert message["Body"] == "bad \u4e2d"
+    assert message["MessageAttributes"] == ATTRIBUTES
+    assert message["Attributes"]["AWSTraceHeader"] == TRACE
+    assert failure["outcome"] == "rejected" and failure["reason"] == "cannot be mapped"
+    assert failure["message_id"] == sent["MessageId"]
+    assert failure["attempts"] == failure["receives"] == failure["generation"] == 1
+    assert failure["sent_at"] <= failure["time"]
+    answered = [e for e in scene.wire.log() if e["target"] == "SendMessage"]
+    deleted = list(scene.wire.deletes())
+    assert len(answered) == len(deleted) == 1
+    assert answered[0]["t1"] <= deleted[0][0]["t0"], "deleted before the copy was confirmed"
+
+
+def test_exhausted_after_the_last_failed_run(scene):
+    sent = scene.queue.send("it fails")
+    settled = scene.run(3, retry={"base": 1, "cap": 1})
+    assert [e["outcome"] for e in settled] == ["retry", "retry", "reject"]
+    assert scene.queue.is_empty()
+    message, failure = scene.dead_letter()
+    assert message["Body"] == "it fails"
+    assert failure["outcome"] == "exhausted" and "broken on purpose" in failure["reason"]
+    assert failure["at"] == "handler.lua:5" and failure["receives"] == 3
+    assert failure["message_id"] == sent["MessageId"]
+
+
+def test_fewer_attempts_than_the_queue_allows(scene):
+    scene.queue.send("it fails")
+    settled = scene.run(2, retry={"base": 1, "cap": 1, "max_attempts": 2})
+    assert [e["outcome"] for e in settled] == ["retry", "reject"]
+    assert scene.dead_letter()[1]["receives"] == 2
+
+
+def test_a_queue_named_in_the_configuration(scene, elasticmq_sqs):
+    other = sqs.create_queue(elasticmq_sqs, "other")
+    url = f"{scene.wire.url['queue']}/000000000000/{other.name}"
+    scene.queue.send("bad")
+    scene.run(1, queue={"dlq_url": url})
+    assert len(other.receive(10, 1)) == 1
+    assert scene.dead.is_empty()
+
+
+@pytest.mark.parametrize("count", (9, 10))
+def test_no_attribute_of_the_senders_is_given_up(scene, count):
+    attributes = {f"a{n}": {"DataType": "String", "StringValue": "v"} for n in range(count)}
+    scene.queue.send("bad", MessageAttributes=attributes)
+    scene.run(1)
+    got = scene.dead.receive_one()["MessageAttributes"]
+    assert ("host.failure" in got) == (count == 9)
+    got.pop("host.failure", None)
+    assert got == attributes
+
+
+def test_a_message_as_big_as_there_can_be(scene):
+    body = "bad" + "x" * ((1 << 20) - 3)
+    scene.queue.send(body)
+    scene.run(1)
+    message = scene.dead.receive_one()
+    assert message["Body"] == body and "MessageAttributes" not in message
+
+
+def test_an_earlier_failure_is_replaced(scene):
+    """A dead letter that was moved back and fails again."""
+    old = {"host.failure": {"DataType": "String", "StringValue": '{"reason":"old"}'}}
+    scene.queue.send("bad", MessageAttributes=old)
+    scene.run(1)
+    assert scene.dead_letter()[1]["reason"] == "cannot be mapped"
+
+
+def test_a_policy_that_points_nowhere(scene, elasticmq_sqs):
+    elasticmq_sqs.delete_queue(QueueUrl=scene.dead.url)
+    scene.queue.send("bad")
+    settled = scene.run(1)
+    assert "no dead-letter queue" in scene.text and scene.dead.name in scene.text
+    assert "queue.dlq_url" in scene.text
+    assert settled[0]["outcome"] == "retry" and settled[0]["note"].startswith("kept")
+    assert settled[0]["again_s"] > 800
+    assert sum(scene.queue.counts()) == 1
+
+
+def test_deleted_under_us(scene, elasticmq_sqs):
+    """Kept with words; and copied once the queue is there again."""
+    with scene.host(scene.handler(HANDLER), retry={"cap": 2, "base": 1}) as host:
+        host.wait_says("consuming")
+        elasticmq_sqs.delete_queue(QueueUrl=scene.dead.url)
+        scene.queue.send("bad")
+        host.wait_says("dead letter not sent", "nothing is deleted", scene.dead.name, "kept")
+        assert sum(scene.queue.counts()) == 1
+        elasticmq_sqs.create_queue(QueueName=scene.dead.name)
+        host.wait_for("an empty queue", scene.queue.is_empty)
+        host.term()
+        assert host.wait_exit() == 0
+    assert len(scene.dead.receive(10, 1)) == 1
+
+
+def test_an_outage_fills_no_dead_letter_queue(tmp_path, elasticmq, elasticmq_sqs, keycloak):
+    """maxReceiveCount 1: the first failed run is the last; an outage is none."""
+    scene = Scene(tmp_path, elasticmq, elasticmq_sqs, receives=1, keycloak=keycloak)
+    http = """local http = require "host.http"
+local host = require "host"
+function handle(msg) http.get(host.config.url .. "/realms/master", {expect = "2xx"}) end"""
+    with scene.host(scene.handler(http), handler={"url": scene.wire.url["keycloak"]},
+                    retry={"hold": 1}) as host:
+        host.wait_says("consuming")
+        scene.wire.tell("away", route="keycloak")
+        for n in range(5):
+            scene.queue.send(f"m{n}")
+        host.wait_says("parked")
+        time.sleep(6)
+        scene.wire.tell("back", route="keycloak")
+        host.wait_for("an empty queue", scene.queue.is_empty)
+        host.term()
+        assert host.wait_exit() == 0, host.text
+    scene.close()
+    assert scene.dead.is_empty()
+    assert max(m["Attributes"]["ApproximateReceiveCount"] for _, m in scene.wire.receives()) == "1"
