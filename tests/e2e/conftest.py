@@ -2,6 +2,7 @@
 import pytest
 
 import sqs
+from motoserver import Moto
 from sandbox import Sandbox
 from servers import Servers
 from stage import Stage
@@ -33,6 +34,18 @@ def keycloak(servers):
 @pytest.fixture(scope="session")
 def elasticmq_sqs(elasticmq):
     return sqs.client(elasticmq.url)
+
+
+@pytest.fixture(scope="session")
+def moto(log_dir):
+    running = Moto(log_dir)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def moto_sqs(moto):
+    return sqs.client(moto.url)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""What an SQS queue does, asked of ElasticMQ and of the stand-in by the same boto3 calls.
+"""What an SQS queue does, asked of ElasticMQ, moto and the stand-in by the same boto3 calls.
 
-A rule on which servers agree is asserted on both. Where ElasticMQ is known to differ from what AWS
-documents, TABLE says so; the stand-in has to give the AWS column, always.
+A rule on which servers agree is asserted on all. Where ElasticMQ or moto is known to differ from
+what AWS documents, TABLE says so; the stand-in has to give the AWS column, always.
 """
 import threading
 import time
@@ -10,50 +10,64 @@ import pytest
 
 from sqs import batch_outcome, create_queue, md5_of_attributes, md5_of_body, outcome
 
-# rule: (AWS and the stand-in, ElasticMQ 1.7.1). Codes joined by | : AWS documents that it is an
-# error, and its documents do not settle under which of these names.
+# Codes joined by | : AWS documents that it is an error, and its documents do not settle under which
+# of these names.
 NOT_YOURS = "InvalidParameterValue|ReceiptHandleIsInvalid|MessageNotInflight"
+OUT_OF_RANGE = "InvalidParameterValue|ReadCountOutOfRange"
+NO_BODY = "MissingParameter|InvalidParameterValue"
+# rule: (AWS and the stand-in, ElasticMQ 1.7.1, moto 5.2.5)
 TABLE = {
-    "delete twice": ("ok", "ReceiptHandleIsInvalid"),
-    "delete with a superseded handle": ("ok", "ReceiptHandleIsInvalid"),
-    "delete with a random string": ("ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid"),
-    "change visibility of a message not in flight": ("MessageNotInflight", "ok"),
-    "change visibility with a superseded handle":
-        (NOT_YOURS, "ReceiptHandleIsInvalid"),
+    "delete twice": ("ok", "ReceiptHandleIsInvalid", "ok"),
+    "delete with a superseded handle": ("ok", "ReceiptHandleIsInvalid", "ok"),
+    "a message after a delete with a superseded handle":
+        ("still there", "still there", "deleted"),
+    "delete with a random string": ("ReceiptHandleIsInvalid",) * 3,
+    "change visibility of a message not in flight": ("MessageNotInflight", "ok", "ok"),
+    "change visibility with a superseded handle": (NOT_YOURS, "ReceiptHandleIsInvalid", "ok"),
     "change visibility of a deleted message":
-        (NOT_YOURS, "ReceiptHandleIsInvalid"),
-    "change visibility past 12 hours in total": ("InvalidParameterValue", "ok"),
-    "change visibility by more than 12 hours": ("InvalidParameterValue", "ok"),
-    "batch with a bad entry id": ("InvalidBatchEntryId", "ok"),
-    "batch with one id twice": ("BatchEntryIdsNotDistinct", "BatchEntryIdsNotDistinct"),
-    "batch of eleven": ("TooManyEntriesInBatchRequest", "TooManyEntriesInBatchRequest"),
-    "batch of none": ("EmptyBatchRequest", "ok"),
+        (NOT_YOURS, "ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid"),
+    "change visibility past 12 hours in total":
+        ("InvalidParameterValue", "ok", "InvalidParameterValue"),
+    "change visibility by more than 12 hours":
+        ("InvalidParameterValue", "ok", "InvalidParameterValue"),
+    "batch with a bad entry id": ("InvalidBatchEntryId", "ok", "InvalidBatchEntryId"),
+    "batch with one id twice": ("BatchEntryIdsNotDistinct",) * 3,
+    "delete batch with one id twice":
+        ("BatchEntryIdsNotDistinct", "BatchEntryIdsNotDistinct", "ok"),
+    "batch of eleven": ("TooManyEntriesInBatchRequest",) * 3,
+    "delete batch of eleven":
+        ("TooManyEntriesInBatchRequest", "TooManyEntriesInBatchRequest", "ok"),
+    "batch of none": ("EmptyBatchRequest", "ok", "EmptyBatchRequest"),
+    "delete batch with one handle twice": ("ok", "ok", "BatchEntryIdsNotDistinct"),
     "a receive with numbers out of range":
-        ("InvalidParameterValue|ReadCountOutOfRange", "InvalidAttributeValue"),
-    "a message too long": ("InvalidParameterValue", "InvalidAttributeValue"),
-    "an empty body": ("MissingParameter|InvalidParameterValue", "InvalidAttributeValue"),
-    "attributes by prefix": ({"app.a", "app.b"}, set()),
+        (OUT_OF_RANGE, "InvalidAttributeValue", "InvalidParameterValue"),
+    "a message too long":
+        ("InvalidParameterValue", "InvalidAttributeValue", "InvalidParameterValue"),
+    "an empty body": (NO_BODY, "InvalidAttributeValue", "ok"),
+    "attributes by prefix": ({"app.a", "app.b"}, set(), {"app.a", "app.b"}),
+    "the account in a queue's URL": ("000000000000", "000000000000", "123456789012"),
+    "times in the queue's attributes": ("whole seconds", "whole seconds", "fractions"),
 }
+COLUMNS = {"sandbox": 0, "elasticmq": 1, "moto": 2}
 BIGGEST = 1024 * 1024
 
 
 def check(rule, server, got):
-    aws, elasticmq = TABLE[rule]
-    want = elasticmq if server == "elasticmq" else aws
+    want = TABLE[rule][COLUMNS[server]]
     if isinstance(want, str):
         assert got in want.split("|"), rule
     else:
         assert got == want, rule
 
 
-@pytest.fixture(params=["elasticmq", "sandbox"])
+@pytest.fixture(params=COLUMNS)
 def server(request):
     return request.param
 
 
 @pytest.fixture
 def sqs(server, request):
-    return request.getfixturevalue("elasticmq_sqs" if server == "elasticmq" else "sandbox_sqs")
+    return request.getfixturevalue(server + "_sqs")
 
 
 @pytest.fixture
@@ -261,7 +275,8 @@ def test_delete_with_a_superseded_handle(queue, server):
     old = queue.receive_one(visibility=0)["ReceiptHandle"]
     queue.receive_one()
     check("delete with a superseded handle", server, queue.delete(old))
-    assert queue.counts() == (0, 1, 0)
+    check("a message after a delete with a superseded handle", server,
+          "deleted" if queue.is_empty() else "still there")
 
 
 def test_delete_with_a_random_string(queue, server):
@@ -320,10 +335,19 @@ def test_batches_refused_as_a_whole(queue, server, rule, ids):
                    Entries=[{"Id": i, "MessageBody": "x"} for i in ids])
     check(rule, server, code)
     assert queue.counts() == (len(ids) if code == "ok" else 0, 0, 0)
-    code = outcome(queue.sqs.delete_message_batch, QueueUrl=queue.url,
-                   Entries=[{"Id": i, "ReceiptHandle": "h"} for i in ids])
+    code = outcome(queue.sqs.delete_message_batch, QueueUrl=queue.url, Entries=[
+        {"Id": i, "ReceiptHandle": f"h{n}"} for n, i in enumerate(ids)])
     if ids != ["a b"]:
-        check(rule, server, code)
+        check("delete " + rule if "delete " + rule in TABLE else rule, server, code)
+
+
+def test_a_delete_batch_with_one_handle_twice(queue, server):
+    queue.send()
+    handle = queue.receive_one()["ReceiptHandle"]
+    code = outcome(queue.sqs.delete_message_batch, QueueUrl=queue.url,
+                   Entries=[{"Id": i, "ReceiptHandle": handle} for i in "ab"])
+    check("delete batch with one handle twice", server, code)
+    assert queue.is_empty() == (code == "ok")
 
 
 # ---- delays, sizes, queues
@@ -362,9 +386,11 @@ def test_queues_that_do_not_exist(sqs, queue):
                    Entries=[{"Id": "1", "ReceiptHandle": "x"}]) == "QueueDoesNotExist"
 
 
-def test_get_queue_url(sqs, queue):
+def test_get_queue_url(sqs, queue, server):
     assert sqs.get_queue_url(QueueName=queue.name)["QueueUrl"] == queue.url
-    assert queue.url.endswith("/000000000000/" + queue.name)
+    account, name = queue.url.split("/")[-2:]
+    assert name == queue.name
+    check("the account in a queue's URL", server, account)
 
 
 def test_create_queue_is_repeatable_and_notices_another_setting(sqs):
@@ -377,15 +403,18 @@ def test_create_queue_is_repeatable_and_notices_another_setting(sqs):
     assert code == "QueueNameExists"
 
 
-def test_queue_attributes(queue):
+def test_queue_attributes(queue, server):
     answer = queue.sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])
     attributes = answer["Attributes"]
     assert attributes["VisibilityTimeout"] == "30"
     assert attributes["QueueArn"].startswith("arn:aws:sqs:")
     assert attributes["QueueArn"].endswith(":" + queue.name)
-    for name in ("DelaySeconds", "ReceiveMessageWaitTimeSeconds", "CreatedTimestamp",
-                 "LastModifiedTimestamp"):
+    for name in ("DelaySeconds", "ReceiveMessageWaitTimeSeconds"):
         assert int(attributes[name]) >= 0
+    for name in ("CreatedTimestamp", "LastModifiedTimestamp"):
+        assert abs(float(attributes[name]) - time.time()) < 60
+        check("times in the queue's attributes", server,
+              "whole seconds" if attributes[name].isdigit() else "fractions")
 
 
 def test_counts_follow_the_messages(queue):
