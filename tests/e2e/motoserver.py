@@ -1,8 +1,4 @@
-"""moto's server from the venv: a second SQS that is none of ours, and that errs elsewhere.
-
-Not named here but of use to know: it takes any credentials, its account is 123456789012, and a long
-poll is a loop that looks every half second, in a thread of its own for each connection.
-"""
+"""moto's server from the venv: a second SQS that is none of ours, and that errs elsewhere."""
 import os
 import sys
 

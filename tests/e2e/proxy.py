@@ -18,6 +18,12 @@ Commands come as lines of JSON on stdin, each answered by a line on stdout:
     {"do": "delay", "method": "POST", "path": REGEX, "before": S, "after": S}
         sleeps before a matching request is passed on, and before its answer is
     {"do": "undelay"}
+    {"do": "fault", "match": {FIELD OF THE LOG: REGEX, ...}, "times": N, "pass_on": BOOL,
+     "status": S, "body": TEXT, "headers": {NAME: VALUE}}
+        the next N requests that match are passed on or kept from the server, and answered so;
+        without a status the connection is cut. The log has "fault": true and, as always, what the
+        server said
+    {"do": "calm"}                  no more faults
     {"do": "away", "route": NAME}   stops listening and resets all connections: nobody is there
     {"do": "back", "route": NAME}   listens again, on the same port
     {"do": "open"}                  answers {"open": [["POST", "/path"], ...]}: what is on the wire
@@ -84,6 +90,29 @@ async def until_gone(reader, writer):
     """Returns when the client has closed its connection. It does not pipeline, so no data waits."""
     while not is_gone(reader, writer):
         await asyncio.sleep(0.02)
+
+
+class Fault:
+    """What is done to the next requests of one kind."""
+
+    def __init__(self, rule):
+        self.match, self.left = rule["match"], rule["times"]
+        self.pass_on, self.status = rule.get("pass_on", False), rule.get("status", 0)
+        self.headers, self.body = rule.get("headers", {}), rule.get("body", "").encode()
+
+    def takes(self, entry):
+        if self.left == 0 or not all(re.search(r, entry[f]) for f, r in self.match.items()):
+            return False
+        self.left -= 1
+        return True
+
+    def answer(self):
+        if not self.status:
+            return None
+        lines = [f"HTTP/1.1 {self.status} Fault", "Content-Type: application/json",
+                 f"Content-Length: {len(self.body)}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
 
 
 class Upstream:
@@ -161,16 +190,22 @@ class Route:
         entry = {"route": self.name, "conn": connection, "t0": time.time(), "method": method,
                  "path": path, "target": fields.get("x-amz-target", "").rpartition(".")[2],
                  "status": 0, "gone": False, "req": body.decode("utf-8", "replace"), "res": ""}
+        fault = next((f for f in self.proxy.faults if f.takes(entry)), None)
         before, after = self.proxy.delay_of(method, path)
         answer, closing = None, True
         self.proxy.open[id(entry)] = (method, path)
         try:
             if before:
                 await asyncio.sleep(before)
-            got = await self.exchange(head, raw, method, reader, writer, upstream)
+            got = None
+            if not fault or fault.pass_on:
+                got = await self.exchange(head, raw, method, reader, writer, upstream)
             if got:
                 entry["status"], answer, answered, closing = got
                 entry["res"] = answered.decode("utf-8", "replace")
+            if fault:
+                entry["fault"] = True
+                answer, closing = fault.answer(), not fault.status
             if after:
                 await asyncio.sleep(after)
         except (Gone, OSError):
@@ -206,6 +241,7 @@ class Proxy:
         self.log = open(log_path, "a", buffering=1)
         self.routes = {}
         self.delays = []
+        self.faults = []
         self.open = {}
         self.connections = self.requests = 0
 
@@ -231,6 +267,10 @@ class Proxy:
             self.delays.append(c)
         elif c["do"] == "undelay":
             self.delays.clear()
+        elif c["do"] == "fault":
+            self.faults.append(Fault(c))
+        elif c["do"] == "calm":
+            self.faults.clear()
         elif c["do"] == "away":
             await self.routes[c["route"]].away()
         elif c["do"] == "back":

@@ -1,5 +1,6 @@
-"""One scene of a test: a queue on ElasticMQ, the proxy in front of all servers, host behind it."""
+"""One scene of a test: a queue on a server, the proxy in front of all servers, host behind it."""
 import os
+import urllib.parse
 import uuid
 
 from hostproc import CLIENT_SECRET, Host
@@ -9,12 +10,12 @@ from wire import Wire
 
 
 class Stage:
-    def __init__(self, folder, elasticmq, sqs, keycloak=None, realm="customers",
+    def __init__(self, folder, queue_server, sqs, keycloak=None, realm="customers",
                  visibility=30):
         self.folder = str(folder)
         self.queue = create_queue(sqs, "stage", VisibilityTimeout=visibility)
         self.visibility = visibility
-        routes = {"queue": elasticmq.url}
+        routes = {"queue": queue_server.url}
         if keycloak is not None:
             routes["keycloak"] = keycloak.url
             self.realm = Realm(keycloak.url, realm)
@@ -35,7 +36,7 @@ class Stage:
     def config(self, **changes):
         """A configuration that works; each change replaces members of one section."""
         config = {
-            "queue": {"url": f"{self.wire.url['queue']}/000000000000/{self.queue.name}",
+            "queue": {"url": self.wire.url["queue"] + urllib.parse.urlsplit(self.queue.url).path,
                       "endpoint": self.wire.url["queue"], "region": REGION, "wait": 5,
                       "visibility": self.visibility},
             "workers": {"max": 4},
