@@ -147,11 +147,6 @@ local function reasons(body)
     return table.concat(all, "; ")
 end
 
-local function retry_after(answer)
-    local seconds = tostring(answer.headers["retry-after"] or ""):match("^%s*(%d+)%s*$")
-    return seconds and tonumber(seconds) or nil
-end
-
 -- Is a 400 Keycloak's own verdict on the data? Without its JSON it is a proxy's word; "Could not
 -- create user" and the like are a trouble of its database, "Invalid json representation" names a
 -- field that it does not know, so the handler is wrong and not the event: those may pass later.
@@ -203,7 +198,7 @@ local function failure(api, method, path, answer, body)
     if type(body) ~= "table" then body = {} end
     local reason = reasons(body)
     local e = {
-        kind = "keycloak", status = answer.status, retryable = true, after = retry_after(answer),
+        kind = "keycloak", status = answer.status, retryable = true, after = answer.retry_after,
         target = api.origin,
         path = "/admin/realms/" .. M.encode(api.realm) .. path,
     }

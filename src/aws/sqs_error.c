@@ -171,18 +171,16 @@ static const char *string_of(struct json_object *o, const char *name)
 
 static int64_t wish_ms(const struct fetch_response *r)
 {
-    char text[40];
-    int64_t unit_ms = 1;
+    char text[40], *end;
+    int64_t wish = -1;
     if (!fetch_header(r, "x-amz-retry-after", text, sizeof text)) {
-        if (!fetch_header(r, "Retry-After", text, sizeof text))
-            return -1;
-        unit_ms = 1000;
+        wish = fetch_retry_after_ms(r);
+    } else {
+        long long number = strtoll(text, &end, 10);
+        if (end != text && !*end && number >= 0)
+            wish = number;
     }
-    char *end;
-    long long number = strtoll(text, &end, 10);
-    if (end == text || *end || number < 0) /* Retry-After may be a date */
-        return -1;
-    return number > WISH_MAX_MS / unit_ms ? WISH_MAX_MS : number * unit_ms;
+    return wish < WISH_MAX_MS ? wish : WISH_MAX_MS;
 }
 
 void sqs_read_error(const struct fetch_response *r, struct json_object *body,

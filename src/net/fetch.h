@@ -93,6 +93,11 @@ bool fetch_header(const struct fetch_response *r, const char *name, char *out, s
 bool fetch_next_header(const struct fetch_response *r, size_t *at, const char **name,
                        size_t *name_len, const char **value, size_t *value_len);
 
+/* What the server asks for in Retry-After, at most a day; -1: nothing, nothing that can be read, or
+ * nothing in the future. A date is compared with the answer's own Date where it has one: the clocks
+ * of two machines differ. */
+int64_t fetch_retry_after_ms(const struct fetch_response *r);
+
 /* "scheme://host:port" of a URL, with the default port written out and the host folded to
  * lower case; -1 if it is no http(s) URL. */
 int fetch_origin(const char *url, char *out, size_t size);

@@ -1,11 +1,17 @@
 /* What fetch says of an answer: its header lines, and in words why there is none. */
 #include "net/fetch.h"
 
+#include "base/clock.h"
 #include "net/fetch_check.h"
 
+#include <ctype.h>
+#include <curl/curl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+enum { RETRY_AFTER_MAX_S = 24 * 3600 };
 
 static bool blank(char c)
 {
@@ -53,6 +59,33 @@ bool fetch_header(const struct fetch_response *r, const char *name, char *out, s
         return true;
     }
     return false;
+}
+
+/* Seconds since 1970; -1: no date. libcurl reads far more than HTTP's three forms, bare numbers
+ * among it; all three begin with the name of a day. */
+static time_t date_of(const struct fetch_response *r, const char *name)
+{
+    char text[64];
+    if (!fetch_header(r, name, text, sizeof text) || !isalpha((unsigned char)*text))
+        return -1;
+    return curl_getdate(text, NULL);
+}
+
+int64_t fetch_retry_after_ms(const struct fetch_response *r)
+{
+    char text[64], *end;
+    if (!fetch_header(r, "Retry-After", text, sizeof text))
+        return -1;
+    long long wait_s = strtoll(text, &end, 10);
+    if (end == text || *end) {
+        time_t then = date_of(r, "Retry-After"), now = date_of(r, "Date");
+        if (then < 0)
+            return -1;
+        wait_s = then - (now >= 0 ? now : (time_t)(clock_wall_ms() / 1000));
+    }
+    if (wait_s <= 0)
+        return -1;
+    return (wait_s < RETRY_AFTER_MAX_S ? wait_s : RETRY_AFTER_MAX_S) * INT64_C(1000);
 }
 
 void fetch_explain(struct fetch_response *r, const struct fetch_story *s, char *out, size_t size)

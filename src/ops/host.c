@@ -221,6 +221,7 @@ static int make_pool(struct host *h, struct err *e)
                                .http_timeout_ms = ms(c->http.timeout),
                                .http_connect_timeout_ms = ms(c->http.connect_timeout),
                                .http_max_body_bytes = c->http.max_body,
+                               .retry_after_max_ms = ms(c->retry.cap),
                                .http_allow = c->http.allow,
                                .keycloak_url = c->keycloak.url,
                                .keycloak_realm = c->keycloak.realm,

@@ -74,14 +74,11 @@ static void copy_head(struct http_call *c, const struct fetch_response *r)
     }
 }
 
-static int64_t retry_after_ms(const struct fetch_response *r)
+/* Within retry.cap: a server must not put a message out of reach. */
+static int64_t retry_after_ms(const struct task *t, const struct fetch_response *r)
 {
-    char text[32];
-    char *end;
-    if (!fetch_header(r, "Retry-After", text, sizeof text))
-        return -1;
-    long seconds = strtol(text, &end, 10); /* the form with a date is left to the backoff */
-    return end != text && *end == '\0' && seconds >= 0 && seconds <= 86400 ? seconds * 1000 : -1;
+    int64_t wish = fetch_retry_after_ms(r), most = t->vm->options.retry_after_max_ms;
+    return wish < most ? wish : most;
 }
 
 static void note_probe(const struct http_call *c, int status)
@@ -99,7 +96,7 @@ static void on_done(void *arg, const struct fetch_response *r)
     c->sent = r->sent;
     c->status = r->status;
     c->elapsed_us = r->elapsed_us;
-    c->retry_after_ms = retry_after_ms(r);
+    c->retry_after_ms = retry_after_ms(c->task, r);
     strncpy(c->error, r->error, sizeof c->error - 1);
     if (r->result == FETCH_OK) {
         note_probe(c, r->status);
@@ -219,13 +216,22 @@ MAY_RAISE static void push_name(lua_State *L)
     lua_concat(L, 2);
 }
 
+MAY_RAISE static void set_retry_after(lua_State *L, const char *field, const struct http_call *c)
+{
+    if (c->retry_after_ms < 0)
+        return;
+    lua_pushnumber(L, (lua_Number)c->retry_after_ms / 1000);
+    lua_setfield(L, -2, field);
+}
+
 MAY_RAISE static void push_response(lua_State *L, struct http_call *c)
 {
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 7);
     lua_pushinteger(L, c->status);
     lua_setfield(L, -2, "status");
     lua_pushnumber(L, (lua_Number)c->elapsed_us / 1e6);
     lua_setfield(L, -2, "elapsed");
+    set_retry_after(L, "retry_after", c);
     lua_pushlstring(L, c->body.data, c->body.len);
     lua_setfield(L, -2, "body");
     buf_free(&c->body);
@@ -267,10 +273,7 @@ MAY_RAISE static int raise_status(lua_State *L, struct http_call *c)
     lua_setfield(L, -2, "status");
     raise_flag(L, "retryable", !is_final(c->status));
     set_target(L, c, c->status >= 500);
-    if (c->retry_after_ms >= 0) {
-        lua_pushnumber(L, (lua_Number)c->retry_after_ms / 1000);
-        lua_setfield(L, -2, "after");
-    }
+    set_retry_after(L, "after", c);
     lua_pushlstring(L, c->body.data, c->body.len);
     lua_setfield(L, -2, "body");
     buf_free(&c->body);

@@ -36,8 +36,9 @@ struct vm_options {
     int http_timeout_ms;
     int http_connect_timeout_ms;
     size_t http_max_body_bytes;
-    const char *http_allow;   /* comma-separated hosts that host.http may call; NULL: all */
-    const char *keycloak_url; /* NULL: not configured */
+    int64_t retry_after_max_ms; /* of a server's Retry-After */
+    const char *http_allow;     /* comma-separated hosts that host.http may call; NULL: all */
+    const char *keycloak_url;   /* NULL: not configured */
     const char *keycloak_realm;
     const char *keycloak_auth_realm; /* NULL: the realm */
 };

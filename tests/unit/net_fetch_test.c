@@ -319,6 +319,58 @@ static void header_walk_survives_anything(void **state)
     }
 }
 
+static void retry_after(void **state)
+{
+    (void)state;
+    static const char now[] = "Date: Tue, 15 Nov 1994 08:12:00 GMT\r\n";
+    static const struct {
+        const char *value;
+        int64_t ms;
+    } cases[] = {
+        {"120", 120000},
+        {" 7 ", 7000},
+        {"0", -1},
+        {"-5", -1},
+        {"1.5", -1},
+        {"1e3", -1},
+        {"", -1},
+        {"soon", -1},
+        {"12 monkeys", -1},
+        {"Mon", -1},
+        {"604800", 86400000},
+        {"99999999999999999999", 86400000},
+        {"-99999999999999999999", -1},
+        {"Tue, 15 Nov 1994 08:12:31 GMT", 31000},
+        {"Tuesday, 15-Nov-94 08:12:31 GMT", 31000},
+        {"Tue Nov 15 08:12:31 1994", 31000},
+        {"Tue, 15 Nov 1994 08:12:00 GMT", -1},
+        {"Tue, 15 Nov 1994 08:11:59 GMT", -1},
+        {"Tue, 22 Nov 1994 08:12:00 GMT", 86400000},
+        {"Fri, 31 Dec 9999 23:59:59 GMT", 86400000},
+        {"19941115 08:13:00", -1}, /* libcurl would read it; HTTP has no such date */
+        {"Tue, 45 Nov 1994 08:12:31 GMT", -1},
+    };
+    struct buf head;
+    struct fetch_response r = {.head = &head};
+    buf_init(&head);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        buf_clear(&head);
+        buf_printf(&head, "HTTP/1.1 429 X\r\n%sRetry-After: %s\r\n", now, cases[i].value);
+        if (fetch_retry_after_ms(&r) != cases[i].ms)
+            fail_msg("'%s': %lld ms", cases[i].value, (long long)fetch_retry_after_ms(&r));
+    }
+    buf_clear(&head); /* without a Date our own clock counts */
+    time_t later = time(NULL) + 100;
+    char text[64];
+    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", gmtime(&later));
+    buf_printf(&head, "HTTP/1.1 503 X\r\nRetry-After: %s\r\n", text);
+    assert_in_range(fetch_retry_after_ms(&r), 98000, 100000);
+    buf_clear(&head);
+    buf_printf(&head, "HTTP/1.1 503 X\r\n%s", now);
+    assert_int_equal(fetch_retry_after_ms(&r), -1);
+    buf_free(&head);
+}
+
 static void echo(struct connection *c)
 {
     while (server_read(c)) {
@@ -729,17 +781,22 @@ static void a_connection_that_died_idle_costs_nothing(void **state)
     (void)state;
     struct server s;
     struct answer a;
+    static const struct {
+        const char *method;
+        size_t body_len;
+    } cases[] = {{"POST", 1}, {"POST", 0}, {"PUT", 1}, {"PUT", 0}, {"DELETE", 0}, {"GET", 0}};
+    int count = sizeof cases / sizeof *cases;
     server_start(&s, answer_once, NULL);
-    for (int i = 0; i < 5; i++) {
-        struct fetch_request q = request("POST", s.url, NULL);
+    for (int i = 0; i < count; i++) {
+        struct fetch_request q = request(cases[i].method, s.url, NULL);
         q.body = "x";
-        q.body_len = 1;
+        q.body_len = cases[i].body_len;
         run(&q, &a);
         assert_int_equal(a.result, FETCH_OK);
         answer_free(&a);
         nap_ms(20);
     }
-    assert_int_equal(s.requests, 5);
+    assert_int_equal(s.requests, count);
     tear_down(NULL);
     server_stop(&s);
     set_up(NULL);
@@ -1026,6 +1083,7 @@ int main(void)
         cmocka_unit_test(methods_on_the_wire),
         cmocka_unit_test(chunks_headers_trailers),
         cmocka_unit_test(header_walk_survives_anything),
+        cmocka_unit_test(retry_after),
         cmocka_unit_test(a_mebibyte_both_ways),
         cmocka_unit_test(redirects_are_answers),
         cmocka_unit_test(timeout_after_sending),

@@ -68,6 +68,13 @@ static bool client_decide(struct client *c)
         return false;
     if (sscanf(path, "/status/%d", &number) == 1)
         client_say(c, number, "Retry-After: 7\r\n", "sorry");
+    else if (strncmp(path, "/week", 5) == 0)
+        client_say(c, 429, "Retry-After: 604800\r\n", "");
+    else if (strncmp(path, "/until", 6) == 0)
+        client_say(c, 429,
+                   "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+                   "Retry-After: Sun, 06 Nov 1994 08:49:49 GMT\r\n",
+                   "");
     else if (sscanf(path, "/slow/%d", &number) == 1) {
         client_say(c, 200, "", "late");
         c->answer_at += number;
@@ -238,6 +245,7 @@ static void rig_defaults(struct rig *r)
                                      .http_timeout_ms = 2000,
                                      .http_connect_timeout_ms = 500,
                                      .http_max_body_bytes = 1 << 20,
+                                     .retry_after_max_ms = 900000,
                                      .keycloak_url = "http://127.0.0.1:1/auth",
                                      .keycloak_realm = "customers"};
 }
