@@ -19,10 +19,10 @@ Commands come as lines of JSON on stdin, each answered by a line on stdout:
         sleeps before a matching request is passed on, and before its answer is
     {"do": "undelay"}
     {"do": "fault", "match": {FIELD OF THE LOG: REGEX, ...}, "times": N, "pass_on": BOOL,
-     "status": S, "body": TEXT, "headers": {NAME: VALUE}}
+     "before": S, "after": S, "status": S, "body": TEXT, "headers": {NAME: VALUE}}
         the next N requests that match are passed on or kept from the server, and answered so;
-        without a status the connection is cut. The log has "fault": true and, as always, what the
-        server said
+        without a status the connection is cut. before and after as above. The log has
+        "fault": true and, as always, what the server said
     {"do": "calm"}                  no more faults
     {"do": "away", "route": NAME}   stops listening and resets all connections: nobody is there
     {"do": "back", "route": NAME}   listens again, on the same port
@@ -98,6 +98,7 @@ class Fault:
     def __init__(self, rule):
         self.match, self.left = rule["match"], rule["times"]
         self.pass_on, self.status = rule.get("pass_on", False), rule.get("status", 0)
+        self.before, self.after = rule.get("before", 0), rule.get("after", 0)
         self.headers, self.body = rule.get("headers", {}), rule.get("body", "").encode()
 
     def takes(self, entry):
@@ -192,6 +193,8 @@ class Route:
                  "status": 0, "gone": False, "req": body.decode("utf-8", "replace"), "res": ""}
         fault = next((f for f in self.proxy.faults if f.takes(entry)), None)
         before, after = self.proxy.delay_of(method, path)
+        if fault:
+            before, after = before + fault.before, after + fault.after
         answer, closing = None, True
         self.proxy.open[id(entry)] = (method, path)
         try:
