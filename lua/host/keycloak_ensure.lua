@@ -26,6 +26,7 @@
 -- only realm roles can be half done. A role that hangs on a group needs no second call at all.
 
 local call = require "host.keycloak_call"
+local fold = require "host.keycloak_fold"
 local host = require "host"
 local json = require "host.json"
 local names = require "host.keycloak_names"
@@ -105,14 +106,14 @@ local function forget_names(api, w)
     for _, name in ipairs(w.roles) do names.forget(api, "role", name) end
 end
 
--- Keycloak compares folded, by its own rules for letters beyond ASCII; where both are ASCII its
--- answer is checked, because what follows may give rights to that account.
+-- What follows may give rights to the account, so Keycloak's word is checked: it asks its database,
+-- and one whose collation ignores accents takes "müller" for "muller".
 local function same(a, b)
-    if type(a) ~= "string" then return false end
-    return a:lower() == b:lower() or (a .. b):find("[\128-\255]") ~= nil
+    return type(a) == "string" and type(b) == "string" and fold(a) == fold(b)
 end
 
--- The one account with this user name and/or e-mail, whole and case-folded; nil if there is none.
+-- The one account with this user name and/or e-mail, whole and case-folded; nil if there is none,
+-- and then as a second value an account that Keycloak took for it.
 local function find_one(api, username, email)
     local query = { exact = true, username = username, email = email, briefRepresentation = true }
     local _, list = call.send(api, "GET", { "users" }, { query = query })
@@ -122,7 +123,7 @@ local function find_one(api, username, email)
             return user
         end
     end
-    return nil
+    return nil, list and list[1]
 end
 
 local function is_ours(user, w)
@@ -148,13 +149,16 @@ end
 
 -- Keycloak said "exists" and look_up knows no such account: whose is it?
 local function explain_conflict(api, w, e)
-    local by_email = w.email and find_one(api, nil, w.email)
+    local by_email, near, by_name
+    if w.email then by_email, near = find_one(api, nil, w.email) end
     if by_email and names.email_is_username(api) == nil
         and same(by_email.username, by_email.email) then
         return by_email -- the setting may not be seen; an account with its e-mail as name shows it
     end
     if by_email then refuse(api, by_email, "e-mail with another user name") end
-    local by_name = w.username and find_one(api, w.username, nil)
+    if near then refuse(api, near, "e-mail (but for accents)") end
+    if w.username then by_name, near = find_one(api, w.username, nil) end
+    if near then refuse(api, near, "user name (but for accents)") end
     if by_name and not w.email then
         refuse(api, by_name, "user name, and the event has no e-mail to compare"
             .. " (match = \"username\" takes the name alone)")

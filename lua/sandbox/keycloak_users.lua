@@ -4,6 +4,7 @@
 -- HTTP side is in sandbox.keycloak. Look-ups by id, name and e-mail are one table access each, so
 -- that 50,000 users cost what ten do.
 
+local fold = require "host.keycloak_fold"
 local json = require "host.json"
 
 local M = {}
@@ -12,26 +13,6 @@ M.__index = M
 local NAME_FORBIDDEN = "[%c%s<>&\"'$%%!#?,;:*~/\\|^=%[%]{}()`]"
 local PERSON_FORBIDDEN = "[%c<>&\"$%%!#?;*~/\\|^=%[%]{}()]"
 local PERSON_FORBIDDEN_TOO = "\xC2[\x85\xA7]" -- U+0085 and § in UTF-8
-
---- Lower case as far as user names and addresses take it: Latin, Greek, Cyrillic.
-function M.fold(text)
-    if not text:find("[\128-\255]") or not utf8.len(text) then return text:lower() end
-    local out = {}
-    for _, c in utf8.codes(text) do
-        if c >= 0x41 and c <= 0x5A or c >= 0xC0 and c <= 0xDE and c ~= 0xD7
-            or c >= 0x391 and c <= 0x3A9 or c >= 0x410 and c <= 0x42F then
-            c = c + 0x20
-        elseif c >= 0x400 and c <= 0x40F then
-            c = c + 0x50
-        elseif c >= 0x100 and c <= 0x137 or c >= 0x14A and c <= 0x177 then
-            c = c | 1
-        elseif c >= 0x139 and c <= 0x148 or c >= 0x179 and c <= 0x17E then
-            c = c + (c & 1)
-        end
-        out[#out + 1] = utf8.char(c)
-    end
-    return table.concat(out)
-end
 
 --- A random version 4 UUID.
 function M.uuid()
@@ -195,8 +176,8 @@ function M:build(rep)
     local email = text(rep.email)
     local now_ms = math.floor(self.options.now() * 1000)
     return {
-        id = M.uuid(), username = M.fold(text(rep.username) or email),
-        email = email and M.fold(email),
+        id = M.uuid(), username = fold(text(rep.username) or email),
+        email = email and fold(email),
         firstName = managed(rep, "firstName"), lastName = managed(rep, "lastName"),
         enabled = boolean(rep.enabled, false), emailVerified = boolean(rep.emailVerified, false),
         createdTimestamp = math.tointeger(tonumber(text(rep.createdTimestamp) or now_ms)) or now_ms,
@@ -214,7 +195,7 @@ function M:check_new(rep)
     if not name or not name:find("%S") or self.options.email_as_username and rep.email == "" then
         return nil, { 400, { errorMessage = "User name is missing" } }
     end
-    local taken = clash(self, M.fold(name), email and M.fold(email))
+    local taken = clash(self, fold(name), email and fold(email))
     if taken then return nil, taken end
     local problems = {}
     if self.options.email_as_username and not email then
@@ -229,7 +210,7 @@ function M:check_new(rep)
     local refused = refusal(problems)
     if refused then return nil, refused end
     local user = self:build(rep)
-    user.username = M.fold(name)
+    user.username = fold(name)
     return user
 end
 
@@ -249,8 +230,8 @@ end
 
 local function check_change(self, user, rep, fresh)
     local name = text(rep.username)
-    local renamed = name and M.fold(name) ~= user.username and not self.options.email_as_username
-    local taken = clash(self, renamed and M.fold(name) or nil, fresh.email and M.fold(fresh.email),
+    local renamed = name and fold(name) ~= user.username and not self.options.email_as_username
+    local taken = clash(self, renamed and fold(name) or nil, fresh.email and fold(fresh.email),
         user)
     if taken then return taken end
     local problems = {}
@@ -263,7 +244,7 @@ local function check_change(self, user, rep, fresh)
     if fresh.email then check_email(problems, fresh.email) end
     check_person(problems, "firstName", fresh.firstName)
     check_person(problems, "lastName", fresh.lastName)
-    return refusal(problems), renamed and M.fold(name)
+    return refusal(problems), renamed and fold(name)
 end
 
 --- Changes a user as PUT does.
@@ -277,7 +258,7 @@ function M:change(user, rep)
     if refused then return refused end
     if user.email then self.by_email[user.email] = nil end
     self.by_name[user.username] = nil
-    user.email = fresh.email and M.fold(fresh.email)
+    user.email = fresh.email and fold(fresh.email)
     user.username = self.options.email_as_username and user.email or name or user.username
     user.firstName, user.lastName = fresh.firstName, fresh.lastName
     user.enabled = boolean(rep.enabled, user.enabled)
@@ -313,13 +294,13 @@ end
 -- Names of people are kept as they came, user name and e-mail folded.
 local function folded_field(user, field)
     local value = user[field]
-    if value and field ~= "username" and field ~= "email" then return M.fold(value) end
+    if value and field ~= "username" and field ~= "email" then return fold(value) end
     return value
 end
 
 -- `search`: a prefix by default, "*x*" anywhere, "x" in quotes whole.
 local function search_test(search)
-    local folded = M.fold(search)
+    local folded = fold(search)
     local whole = folded:match('^"(.*)"$')
     local pattern = "^" .. folded:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*")
     return function(user)
@@ -338,7 +319,7 @@ local function filter_test(query)
     local exact = query.exact == "true"
     return function(user)
         for _, field in ipairs { "username", "email", "firstName", "lastName" } do
-            local wanted = query[field] and query[field] ~= "" and M.fold(query[field])
+            local wanted = query[field] and query[field] ~= "" and fold(query[field])
             local value = folded_field(user, field) or ""
             if wanted and (exact and value ~= wanted or not value:find(wanted, 1, true)) then
                 return false
@@ -360,7 +341,7 @@ local function direct(self, query)
     local index, value = self.by_name, query.username
     if not value or value == "" then index, value = self.by_email, query.email end
     if not value or value == "" then return nil end
-    return { index[M.fold(value)] }
+    return { index[fold(value)] }
 end
 
 local FILTERS = { "username", "email", "firstName", "lastName", "q", "enabled", "emailVerified" }

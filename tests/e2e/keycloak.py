@@ -124,13 +124,17 @@ class Keycloak:
             representation = json.load(f)
         if name:
             representation["realm"] = name
+        a = self.admin("POST", "", representation)
+        assert a.status == 201, a
+
+    def admin(self, method, path, body=None):
+        """What no client of a realm may do; path is below /admin/realms."""
         rest = Rest(self.url)
         a = rest.call("POST", "/realms/master/protocol/openid-connect/token", form={
             "grant_type": "password", "client_id": "admin-cli", "username": self.ADMIN,
             "password": self.PASSWORD})
         assert a.status == 200, a
-        a = rest.call("POST", "/admin/realms", representation, token=a.json["access_token"])
-        assert a.status == 201, a
+        return rest.call(method, "/admin/realms" + path, body, token=a.json["access_token"])
 
     def stop(self):
         if self.process:

@@ -115,6 +115,12 @@ def doubts(tmp_path_factory, elasticmq, elasticmq_sqs, server, realm):
     realm.create(enabled=True, username=who["username"], email="other-" + who["email"])
     who = d.add("409 from the commit, all that is wanted", {"status": 409, "body": UNKNOWN})
     realm.create(enabled=True, username=who["username"], email=who["email"])
+    who = d.add("a database without accents", {
+        "status": 409, "body": '{"errorMessage":"User exists with same email"}'},
+        username=f"ü{person()['username']}", email=f"ü{person()['email']}", groups=["/customers"])
+    plain = {field: who[field].replace("ü", "u") for field in ("username", "email")}
+    stage.wire.tell("fault", times=-1, status=200, body=json.dumps([{"id": "of-another", **plain}]),
+                    match={"method": "^GET$", "path": r"/users\?.*%C3%BC"})
     role_posts = "/role-mappings/realm$"
     d.add("role, carried out", LOST, role_posts, '"gold customer"', realmRoles=["gold customer"])
     d.add("role, not carried out", STOPPED, role_posts, '"customer"', realmRoles=["customer"])
@@ -170,6 +176,13 @@ def test_a_look_up_that_fails_as_well(doubts, realm):
 def test_a_lost_race_is_not_taken_for_ones_own(doubts):
     assert doubts.told("409 from the commit, somebody else's") == ["conflict"]
     assert doubts.told("409 from the commit, all that is wanted") == ["there"]
+
+
+def test_a_database_without_accents_decides_nothing(doubts):
+    """Asked for ü it answers with u: an account of somebody else, and no group for that one."""
+    assert doubts.told("a database without accents") == ["conflict"]
+    assert [e["text"] for e in doubts.lines if "of-another" in e["text"]]
+    assert not [e for e in doubts.log if "of-another" in e["path"]]
 
 
 @pytest.mark.parametrize("case, posts", [("role, carried out", 1), ("role, not carried out", 2)])

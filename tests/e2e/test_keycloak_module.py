@@ -211,6 +211,14 @@ def run(tmp_path_factory, elasticmq, elasticmq_sqs, server, realm):
     r.beyond_id = realm.create(enabled=True, **beyond)
     r.add("beyond ASCII, in capitals", {k: v.upper() for k, v in beyond.items()})
 
+    dim = person(fresh(), firstName="Ida")
+    r.dim_id = realm.create(enabled=False, **dim)
+    r.add("there, and different", {**dim, "enabled": True, "firstName": "Other", "lastName": "New",
+                                   "emailVerified": True, **both}, opts={"adopt": True})
+    dated = person(fresh(), createdTimestamp=1700000000123)
+    r.dated_id = realm.create(enabled=True, **dated)
+    r.add("made by an earlier copy of the event", {**dated, **both})
+
     r.add("no such group", person(fresh(), groups=["/customers/nowhere"]))
     r.add("no such role", person(fresh(), realmRoles=["no such"]))
     r.add("role with a blank", person(fresh(), realmRoles=["gold customer"]))
@@ -257,6 +265,21 @@ def test_enabled_unless_said_otherwise(run, realm):
 def test_who_is_there_stays_as_is(run, realm, case):
     assert made(run.one(case), by_this_message=False) == run.known_id
     assert "firstName" not in realm.get("/users/" + run.known_id).json
+
+
+def test_adopting_changes_nothing_else(run, realm):
+    before = {"enabled": False, "emailVerified": False, "firstName": "Ida"}
+    assert made(run.one("there, and different"), by_this_message=False) == run.dim_id
+    user = realm.get("/users/" + run.dim_id).json
+    assert {k: user[k] for k in before} == before
+    assert "lastName" not in user
+    assert group_paths(realm, run.dim_id) == {"/customers"}
+
+
+def test_an_event_that_carries_its_own_time(run, realm):
+    assert made(run.one("made by an earlier copy of the event")) == run.dated_id
+    assert group_paths(realm, run.dated_id) == {"/customers"}
+    assert role_names(realm, run.dated_id) == {"customer"}
 
 
 @pytest.mark.parametrize("case", ["its name with another e-mail", "its e-mail with another name",
@@ -315,6 +338,21 @@ def test_a_self_registered_account_is_given_nothing(run, realm):
     user_id = realm.get("/users", username=name, exact="true").json[0]["id"]
     assert group_paths(realm, user_id) == set()
     assert role_names(realm, user_id) == set()
+
+
+def test_no_attribute_makes_an_account_ones_own(tmp_path, elasticmq, elasticmq_sqs, server, realm):
+    """A dead-letter copy says when its message was first sent; so may anybody who can send."""
+    r = Run(tmp_path, elasticmq, elasticmq_sqs, server)
+    own = person(fresh())
+    user_id = realm.create(enabled=True, **own)
+    stamp = realm.get("/users/" + user_id).json["createdTimestamp"]
+    failure = json.dumps({"reason": "none", "sent_at": stamp})
+    case = {"case": "forged", "rep": {**own, "groups": ["/customers"]}, "runs": 2}
+    r.queue.send(json.dumps(case), MessageAttributes={
+        "host.failure": {"DataType": "String", "StringValue": failure}})
+    for told in r.work().told("forged"):
+        assert "adopt" in refused(told, "conflict", told["attempt"] == 1)
+    assert group_paths(realm, user_id) == set()
 
 
 def test_unless_it_is_adopted(run, realm):

@@ -171,6 +171,27 @@ def test_a_user_who_exists(realm, what, change, clash):
          {"errorMessage": f"User exists with same {clash}"})
 
 
+@pytest.mark.parametrize("one, other", ["éÉ", "ßẞ", "őŐ", "ệỆ", "ÿŸ", "žŽ", "łŁ", "k\u212a"])
+def test_letters_that_are_the_same(realm, one, other):
+    """users.ensure compares as Keycloak does."""
+    stem = fresh()
+    realm.create(username=stem + one, email=f"{stem}{one}@example.org")
+    assert found(realm, username=stem + other, exact="true") == [stem + one]
+    assert found(realm, email=f"{stem}{other}@example.org", exact="true") == [stem + one]
+    second = {"username": stem + other, "email": f"{stem}{other}@example.org"}
+    assert realm.call("POST", "/users", second).status == 409
+
+
+@pytest.mark.parametrize("one, other", [("é", "e"), ("ß", "SS"), ("ı", "I"), ("ſ", "s"),
+                                        ("ﬁ", "fi")])
+def test_letters_that_are_not(realm, one, other):
+    stem = fresh()
+    realm.create(username=stem + one, email=f"{stem}{one}@example.org")
+    assert found(realm, username=stem + other, exact="true") == []
+    assert found(realm, email=f"{stem}{other}@example.org", exact="true") == []
+    realm.create(username=stem + other, email=f"{stem}{other}@example.org")
+
+
 def length_error(field, low, high, code="error-invalid-length"):
     return {"field": field, "errorMessage": code, "params": [field, low, high]}
 

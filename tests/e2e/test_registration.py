@@ -1,8 +1,11 @@
 """The main job: registrations sent by boto3 end in a real Keycloak, each exactly once."""
 import hashlib
 import json
+import time
 
 import hostproc
+from keycloak import Realm
+from sqs import create_queue
 from stage import new_stem, registration
 from wire import created_name
 
@@ -98,3 +101,49 @@ def test_somebody_elses_account_is_left_alone(stage):
         assert host.wait_exit() == 0
     assert stage.realm.get(f"/users/{user_id}/groups").json == []
     assert stage.queue.counts() == (0, 1, 0)
+
+
+def test_a_client_secret_that_is_rotated(big_stage, keycloak):
+    """In Keycloak first, a while later in the file; tokens live for seconds here."""
+    stage, stem, sent = big_stage, new_stem(), 0
+    path = "/" + stage.realm.realm
+    client = keycloak.admin("GET", path + "/clients?clientId=luahost-svc").json[0]["id"]
+    keycloak.admin("PUT", path, {"realm": stage.realm.realm, "accessTokenLifespan": 6})
+    dead = create_queue(stage.queue.sqs, "dead")
+    arn = stage.queue.sqs.get_queue_attributes(
+        QueueUrl=dead.url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    stage.queue.sqs.set_queue_attributes(QueueUrl=stage.queue.url, Attributes={
+        "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 3})})
+
+    def tokens(*statuses):
+        return [e for e in stage.wire.log() if e["path"].endswith("/token")
+                and e["status"] in statuses]
+
+    def feed_until(what, probe):
+        nonlocal sent
+        end = time.monotonic() + 30
+        while not probe():
+            assert time.monotonic() < end, what
+            stage.queue.send(json.dumps(registration(stem, sent)))
+            sent += 1
+            time.sleep(0.1)
+
+    with stage.host(hostproc.EXAMPLE) as host:
+        feed_until("some registered", lambda: len(host.settled()) > 5)
+        new = keycloak.admin("POST", f"{path}/clients/{client}/client-secret").json["value"]
+        feed_until("a refused token", lambda: tokens(400, 401))
+        refused = tokens(400, 401)[-1]["n"]
+        stage.secret("client-secret", new)
+        feed_until("a token again", lambda: [e for e in tokens(200) if e["n"] > refused])
+        host.wait_for("all registered", lambda: len(host.settled()) >= sent)
+        host.term()
+        assert host.wait_exit() == 0, host.text[-4000:]
+        assert new not in host.text
+        assert {e["outcome"] for e in host.settled()} == {"ack"}
+    log = stage.wire.log()
+    assert set(stage.wire.times_received(log).values()) == {1}
+    assert sorted(created_name(e) for e in stage.wire.creates(log) if e["status"] == 201) == \
+        sorted(f"{stem}-{n}" for n in range(sent))
+    assert stage.queue.is_empty() and dead.is_empty()
+    realm = Realm(keycloak.url, stage.realm.realm, client_secret=new)
+    assert len(realm.member_names("/customers")) == sent
