@@ -20,7 +20,9 @@
 -- the message was sent. It reads well, too: the user came when the registration did.
 -- An event that carries its own time can give it as rep.createdTimestamp; then a copy of the event
 -- in another message (a redrive, a producer that sends twice) is known as well. It has to be in
--- milliseconds: a time that a stranger can hit is no mark.
+-- milliseconds: a time that a stranger can hit is no mark. The time that a dead-letter copy carries
+-- in its attribute host.failure is not read: whoever may send sets attributes, and would only have
+-- to name the millisecond of an account to have it taken for ours.
 --
 -- Groups go with the POST: Keycloak creates the user and its memberships in one transaction, so
 -- only realm roles can be half done. A role that hangs on a group needs no second call at all.

@@ -4,8 +4,8 @@ import json
 import time
 
 import hostproc
+import sqs
 from keycloak import Realm
-from sqs import create_queue
 from stage import new_stem, registration
 from wire import created_name
 
@@ -23,6 +23,14 @@ return M
 def sha256(path):
     with open(path, "rb") as f:
         return hashlib.sha256(f.read()).hexdigest()
+
+
+def dead_letter_queue(stage):
+    dead = sqs.create_queue(stage.queue.sqs, "dead")
+    arn = sqs.arn(stage.queue.sqs, dead.url)
+    stage.queue.sqs.set_queue_attributes(QueueUrl=stage.queue.url, Attributes={
+        "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 3})})
+    return dead
 
 
 def test_a_thousand_registrations(big_stage):
@@ -90,7 +98,7 @@ def test_the_same_registration_twice_makes_one_user(stage):
 
 def test_somebody_elses_account_is_left_alone(stage):
     """The name is taken by another e-mail: a conflict, not a success, and nobody gets rights."""
-    stem = new_stem()
+    stem, dead = new_stem(), dead_letter_queue(stage)
     user_id = stage.realm.create(username=f"{stem}-1", email=f"other-{stem}@example.org",
                                  enabled=True)
     stage.queue.send(json.dumps(registration(stem, 1)))
@@ -100,7 +108,8 @@ def test_somebody_elses_account_is_left_alone(stage):
         host.term()
         assert host.wait_exit() == 0
     assert stage.realm.get(f"/users/{user_id}/groups").json == []
-    assert stage.queue.counts() == (0, 1, 0)
+    assert stage.queue.is_empty()
+    assert dead.counts() == (1, 0, 0)
 
 
 def test_a_client_secret_that_is_rotated(big_stage, keycloak):
@@ -109,11 +118,7 @@ def test_a_client_secret_that_is_rotated(big_stage, keycloak):
     path = "/" + stage.realm.realm
     client = keycloak.admin("GET", path + "/clients?clientId=luahost-svc").json[0]["id"]
     keycloak.admin("PUT", path, {"realm": stage.realm.realm, "accessTokenLifespan": 6})
-    dead = create_queue(stage.queue.sqs, "dead")
-    arn = stage.queue.sqs.get_queue_attributes(
-        QueueUrl=dead.url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    stage.queue.sqs.set_queue_attributes(QueueUrl=stage.queue.url, Attributes={
-        "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 3})})
+    dead = dead_letter_queue(stage)
 
     def tokens(*statuses):
         return [e for e in stage.wire.log() if e["path"].endswith("/token")
