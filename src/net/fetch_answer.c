@@ -4,12 +4,11 @@
 #include "base/clock.h"
 #include "net/fetch_check.h"
 
-#include <ctype.h>
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 enum { RETRY_AFTER_MAX_S = 24 * 3600 };
 
@@ -61,14 +60,21 @@ bool fetch_header(const struct fetch_response *r, const char *name, char *out, s
     return false;
 }
 
-/* Seconds since 1970; -1: no date. libcurl reads far more than HTTP's three forms, bare numbers
- * among it; all three begin with the name of a day. */
+/* Seconds since 1970; -1: no date in one of HTTP's three forms. */
 static time_t date_of(const struct fetch_response *r, const char *name)
 {
+    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
+                                        "%a %b %e %H:%M:%S %Y"};
     char text[64];
-    if (!fetch_header(r, name, text, sizeof text) || !isalpha((unsigned char)*text))
+    if (!fetch_header(r, name, text, sizeof text))
         return -1;
-    return curl_getdate(text, NULL);
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct tm t = {0};
+        const char *end = strptime(text, forms[i], &t);
+        if (end && !*end)
+            return timegm(&t);
+    }
+    return -1;
 }
 
 int64_t fetch_retry_after_ms(const struct fetch_response *r)

@@ -347,7 +347,9 @@ static void retry_after(void **state)
         {"Tue, 15 Nov 1994 08:11:59 GMT", -1},
         {"Tue, 22 Nov 1994 08:12:00 GMT", 86400000},
         {"Fri, 31 Dec 9999 23:59:59 GMT", 86400000},
-        {"19941115 08:13:00", -1}, /* libcurl would read it; HTTP has no such date */
+        {"19941115 08:13:00", -1},
+        {"1994-11-15T08:12:31Z", -1},
+        {"Tue, 15 Nov 1994 08:12:31 GMT or so", -1},
         {"Tue, 45 Nov 1994 08:12:31 GMT", -1},
     };
     struct buf head;
