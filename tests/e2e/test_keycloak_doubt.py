@@ -64,6 +64,8 @@ def person():
 
 
 class Doubts:
+    """Events, what the proxy does to their requests, and what came of it."""
+
     def __init__(self, stage):
         self.stage, self.people = stage, {}
 
@@ -108,6 +110,9 @@ def doubts(tmp_path_factory, elasticmq, elasticmq_sqs, server, realm):
     for case, (fault, _, _) in CREATES.items():
         d.add(case, fault, groups=["/customers"])
     d.add("carried out late", {**LOST, "before": 2.5}, groups=["/customers"])
+    who = person()
+    d.add("cut, in capitals", LOST, req=who["username"].upper(), groups=["/customers"],
+          **{field: value.upper() for field, value in who.items()})
     who = d.add("the look-up fails as well", LOST, groups=["/customers"])
     stage.wire.tell("fault", times=1, status=503, match={
         "method": "^GET$", "path": r"/users\?.*" + who["username"]})
@@ -131,7 +136,8 @@ def doubts(tmp_path_factory, elasticmq, elasticmq_sqs, server, realm):
 def check_account(doubts, realm, case):
     who = doubts.people[case]
     found = realm.get("/users", search=who["username"]).json
-    assert [(u["username"], u["email"]) for u in found] == [(who["username"], who["email"])]
+    assert [(u["username"], u["email"]) for u in found] == \
+        [(who["username"].lower(), who["email"].lower())]
     groups = realm.get(f"/users/{found[0]['id']}/groups").json
     assert [g["path"] for g in groups] == who.get("groups", [])
     roles = realm.get(f"/users/{found[0]['id']}/role-mappings/realm").json
@@ -166,6 +172,11 @@ def test_a_create_that_is_carried_out_late(doubts, realm):
     check_no_blind_repeat(wire)
 
 
+def test_capitals_are_looked_up_as_keycloak_keeps_them(doubts, realm):
+    assert doubts.told("cut, in capitals") == ["made"]
+    check_account(doubts, realm, "cut, in capitals")
+
+
 def test_a_look_up_that_fails_as_well(doubts, realm):
     assert doubts.told("the look-up fails as well") == ["retry", "made"]
     check_account(doubts, realm, "the look-up fails as well")
@@ -194,3 +205,26 @@ def test_a_role_in_doubt(doubts, realm, case, posts):
     given = [e for e in doubts.log if e["method"] == "POST" and f'"{role}"' in e["req"]
              and e["path"].endswith("/role-mappings/realm")]
     assert len(given) == posts
+
+
+MAIL_CASES = ("cut, carried out", "500, carried out", "409 from the commit, carried out")
+
+
+@pytest.fixture(scope="module")
+def mail_doubts(tmp_path_factory, elasticmq, elasticmq_sqs, server):
+    """A realm that takes the e-mail for the user name, and events that name another one."""
+    stage = Stage(tmp_path_factory.mktemp("mail"), elasticmq, elasticmq_sqs, server, "mailnames")
+    d = Doubts(stage)
+    for case in MAIL_CASES:
+        d.add(case, CREATES[case][0])
+    yield d.work()
+    stage.close()
+
+
+@pytest.mark.parametrize("case", MAIL_CASES)
+def test_a_create_in_doubt_where_the_email_is_the_name(mail_doubts, server, case):
+    assert mail_doubts.told(case) == ["made"]
+    who = mail_doubts.people[case]
+    found = Realm(server.url, "mailnames").get("/users", search=who["username"]).json
+    assert [u["username"] for u in found] == [who["email"]]
+    assert [m for m, _ in mail_doubts.wire_of(case)].count("POST") == 1
