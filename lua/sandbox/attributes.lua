@@ -21,6 +21,11 @@ local function check_name(name)
     end
 end
 
+--- Whether a text has characters that SQS takes nowhere: control characters, U+FFFE, U+FFFF.
+function M.refused(text)
+    return (text:find("[\0-\8\11\12\14-\31]") or text:find("\xEF\xBF[\xBE\xBF]")) ~= nil
+end
+
 local function is_number(text)
     local digits = text:match("^%s*[+-]?([%d.]+)%s*$")
         or text:match("^%s*[+-]?([%d.]+)[eE][+-]?%d+%s*$")
@@ -39,6 +44,9 @@ local function value_of(name, kind, attribute)
     end
     local text = attribute.StringValue
     if type(text) ~= "string" then invalid("the message attribute %q has no StringValue", name) end
+    if M.refused(text) then
+        invalid("the message attribute %q contains characters that are not allowed", name)
+    end
     if kind == "Number" and not is_number(text) then
         invalid("the message attribute %q is no number", name)
     end
@@ -72,7 +80,8 @@ function M.read(given)
         size = size + #name + #attribute.DataType + #value
     end
     if #list > COUNT_MAX then
-        invalid("there are %d message attributes; at most %d are allowed", #list, COUNT_MAX)
+        invalid("Number of message attributes [%d] exceeds the allowed maximum [%d].", #list,
+            COUNT_MAX)
     end
     table.sort(list, function(a, b) return a.name < b.name end)
     return list, size

@@ -11,13 +11,27 @@ function List.new(name)
         inside = name .. "_in" }, List)
 end
 
+local function put_behind(self, before, item)
+    local after
+    if before then after = before[self.next] else after = self.first end
+    item[self.prev], item[self.next], item[self.inside] = before, after, true
+    if before then before[self.next] = item else self.first = item end
+    if after then after[self.prev] = item else self.last = item end
+    self.count = self.count + 1
+end
+
 --- Puts an item at the end.
 function List:append(item)
-    local last = self.last
-    item[self.prev], item[self.next], item[self.inside] = last, nil, true
-    if last then last[self.next] = item else self.first = item end
-    self.last = item
-    self.count = self.count + 1
+    put_behind(self, self.last, item)
+end
+
+--- Puts an item where it belongs in a list that is sorted by a field. Looked for from the end,
+-- since what comes in is nearly always among the newest.
+-- @param field a name; its values grow along the list
+function List:insert(item, field)
+    local before = self.last
+    while before and before[field] > item[field] do before = before[self.prev] end
+    put_behind(self, before, item)
 end
 
 --- Takes an item out; nothing happens if it is not in the list.

@@ -58,16 +58,30 @@ local function read_realms(options)
     return list
 end
 
---- Makes both services.
--- @param options queues (names), realms (a list of {name, text}), realm, client_id, client_secret
--- @return nil, or words about what is wrong with the options
-function M.start(options)
-    queues = sqs.new()
-    for _, name in ipairs(options.queues) do
+local function add_queues(options)
+    local names = { table.unpack(options.queues) }
+    names[#names + 1] = options.dead_letters
+    for _, name in ipairs(names) do
         local wrong = queues:add_queue(name)
         if wrong then return ("the queue %q: %s"):format(name, wrong) end
     end
-    local list, wrong = read_realms(options)
+    if options.dead_letters then
+        queues:redrive(names[1], options.dead_letters, options.redrive_max)
+    end
+    return nil
+end
+
+--- Makes both services.
+-- @param options queues (names), dead_letters (nil, or the name of one that takes what was
+--   received redrive_max times from the first), realms (a list of {name, text}), realm, client_id,
+--   client_secret
+-- @return nil, or words about what is wrong with the options
+function M.start(options)
+    queues = sqs.new()
+    local wrong = add_queues(options)
+    if wrong then return wrong end
+    local list
+    list, wrong = read_realms(options)
     if not list then return wrong end
     local ok, made = pcall(keycloak.new, {
         realms = list, now = function() return core.wall() // 1000 end,

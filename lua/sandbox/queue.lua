@@ -15,11 +15,13 @@ local Queue = { LEASE_MAX_S = LEASE_MAX_S }
 Queue.__index = Queue
 
 --- A queue.
--- @param options name, attributes (numbers by name), timers (a heap that calls item:fire() at
---   item.due), now() and wall() (ms), uuid()
+-- @param options name, attributes (numbers by name), redrive (nil, or {target (a queue's name),
+--   max}), find(name) (a queue or nil), timers (a heap that calls item:fire() at item.due), now()
+--   and wall() (ms), uuid()
 function Queue.new(options)
     local self = setmetatable({
         name = options.name, attributes = options.attributes, timers = options.timers,
+        redrive = options.redrive, find = options.find,
         now = options.now, wall = options.wall, uuid = options.uuid,
         created_s = options.wall() // 1000, modified_s = options.wall() // 1000,
         ready = List.new("ready"), by_age = List.new("age"), waiters = List.new("wait"),
@@ -112,22 +114,26 @@ end
 
 -- ---- operations -----------------------------------------------------------------------------
 
---- Takes a message in. Call wake() after the last one of a batch.
--- @param message a table with the body and what else belongs to it
--- @param delay_s seconds until it may be received
-function Queue:send(message, delay_s)
+local function admit(self, message, delay_s)
     self.sent = self.sent + 1
-    message.number, message.id, message.receives = self.sent, self.uuid(), 0
-    message.sent_at, message.sent_wall = self.now(), self.wall()
-    message.queue, message.fire = self, become_ready
+    message.number, message.queue, message.tries = self.sent, self, 0
     self.messages[message.number] = message
-    self.by_age:append(message)
-    if not self.expiry.place then self:expire() end
+    self.by_age:insert(message, "sent_at")
     if delay_s > 0 then
         make_wait(self, message, "delayed", message.sent_at + delay_s * 1000)
     else
         make_ready(self, message)
     end
+    if self.by_age.first == message then self:expire() end
+end
+
+--- Takes a message in. Call wake() after the last one of a batch.
+-- @param message a table with the body and what else belongs to it
+-- @param delay_s seconds until it may be received
+function Queue:send(message, delay_s)
+    message.id, message.receives, message.fire = self.uuid(), 0, become_ready
+    message.sent_at, message.sent_wall = self.now(), self.wall()
+    admit(self, message, delay_s)
 end
 
 --- Whether AWS would refuse a receive because too much is in flight.
@@ -135,22 +141,39 @@ function Queue:is_full()
     return self.leased >= IN_FLIGHT_MAX
 end
 
+-- The first ready message that may be received again. Those received too often go to the
+-- dead-letter queue as they are, age and number of receives included.
+local function next_ready(self, moved)
+    while true do
+        local message = self.ready:pop()
+        local policy = self.redrive
+        local target = message and policy and message.tries >= policy.max
+            and self.find(policy.target)
+        if not target then return message end
+        forget(self, message)
+        message.source = self.name
+        admit(target, message, 0)
+        moved[target] = true
+    end
+end
+
 --- Leases what is ready.
 -- @param max messages at most
 -- @param visibility_s length of the lease
 -- @return a list, maybe empty
 function Queue:take(max, visibility_s)
-    local taken = {}
+    local taken, moved = {}, {}
     max = math.min(max, IN_FLIGHT_MAX - self.leased)
     while #taken < max do
-        local message = self.ready:pop()
+        local message = next_ready(self, moved)
         if not message then break end
-        message.receives = message.receives + 1
+        message.receives, message.tries = message.receives + 1, message.tries + 1
         message.leased_at = self.now()
         message.first_wall = message.first_wall or self.wall()
         make_wait(self, message, "leased", message.leased_at + visibility_s * 1000)
         taken[#taken + 1] = message
     end
+    for target in pairs(moved) do target:wake() end
     return taken
 end
 
@@ -179,7 +202,11 @@ function Queue:wake()
     while self.ready.count > 0 and self.waiters.count > 0 and not self:is_full() do
         local waiter = self.waiters.first
         self:stop_waiting(waiter)
-        if waiter.here() then waiter.answer(self:take(waiter.max, waiter.visibility_s)) end
+        if waiter.here() then
+            local taken = self:take(waiter.max, waiter.visibility_s)
+            -- None: all that was ready has moved to the dead-letter queue.
+            if #taken > 0 then waiter.answer(taken) else self:wait(waiter) end
+        end
     end
 end
 

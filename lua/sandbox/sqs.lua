@@ -1,6 +1,6 @@
 --- A stand-in for SQS: standard queues over AWS's JSON 1.0 protocol, in memory.
 --
--- Where servers differ it does what AWS documents. Not built: FIFO queues, dead-letter queues,
+-- Where servers differ it does what AWS documents. Not built: FIFO queues, message move tasks,
 -- tags, permissions; asked for, they are refused with words. Signatures are not verified, but a
 -- request must carry one.
 
@@ -13,9 +13,9 @@ local messages = require "sandbox.sqs_messages"
 local queues = require "sandbox.sqs_queues"
 
 local NOT_BUILT = {
-    AddPermission = true, CancelMessageMoveTask = true, ListDeadLetterSourceQueues = true,
-    ListMessageMoveTasks = true, ListQueueTags = true, RemovePermission = true,
-    StartMessageMoveTask = true, TagQueue = true, UntagQueue = true,
+    AddPermission = true, CancelMessageMoveTask = true, ListMessageMoveTasks = true,
+    ListQueueTags = true, RemovePermission = true, StartMessageMoveTask = true, TagQueue = true,
+    UntagQueue = true,
 }
 
 local M = {}
@@ -63,13 +63,19 @@ function M:handle(req)
     if result ~= answer.LATER then answer.good(req, result) end
 end
 
---- Makes a queue with default attributes.
+--- Makes a queue with default attributes, unless there is one of that name.
 -- @return nil, or words about what is wrong with the name
 function M:add_queue(name)
     local ok, e = pcall(queues.check_name, name)
     if not ok then return fail.is(e) and e.text or tostring(e) end
     if not self.queues[name] then queues.add(self, name, {}) end
     return nil
+end
+
+--- Lets one queue take what was received too often from another. Both exist.
+-- @param max receives of a message at most
+function M:redrive(from, target, max)
+    self.queues[from].redrive = { target = target, max = max }
 end
 
 --- Does what is due.
@@ -90,7 +96,9 @@ end
 
 --- An empty service.
 function M.new()
-    return setmetatable({ queues = {}, deleted = {}, timers = Heap.new() }, M)
+    local self = setmetatable({ queues = {}, deleted = {}, timers = Heap.new() }, M)
+    self.find = function(name) return self.queues[name] end
+    return self
 end
 
 return M

@@ -20,7 +20,7 @@ local OPERATIONS = {}
 -- ---- send -----------------------------------------------------------------------------------
 
 local function check_body(body)
-    if body:find("[\0-\8\11\12\14-\31]") or body:find("\xEF\xBF[\xBE\xBF]") then
+    if attributes.refused(body) then
         fail("InvalidMessageContents", "The message contains characters that are not allowed: of "
             .. "the control characters tab, line feed and carriage return are")
     end
@@ -158,7 +158,9 @@ local SYSTEM = {
     MessageGroupId = function(m) return m.group end,
     SequenceNumber = function() end,
     MessageDeduplicationId = function() end,
-    DeadLetterQueueSourceArn = function() end,
+    DeadLetterQueueSourceArn = function(m, req)
+        return m.source and queues.arn(m.source, req) or nil
+    end,
 }
 
 local function read_system_names(asked)
@@ -175,12 +177,12 @@ local function read_system_names(asked)
     return next(wanted) and wanted
 end
 
-local function show(queue, message, system, names)
+local function show(queue, message, req, system, names)
     local shown = { MessageId = message.id, ReceiptHandle = queue:handle_of(message),
         MD5OfBody = message.md5, Body = message.body }
     if system then
         shown.Attributes = {}
-        for name, value in pairs(system) do shown.Attributes[name] = value(message) end
+        for name, value in pairs(system) do shown.Attributes[name] = value(message, req) end
         if not next(shown.Attributes) then shown.Attributes = nil end
     end
     local chosen = attributes.select(message.attributes, names)
@@ -205,7 +207,9 @@ function OPERATIONS.ReceiveMessage(self, asked, req)
     end
     local function result(messages)
         local shown = {}
-        for i, message in ipairs(messages) do shown[i] = show(queue, message, system, names) end
+        for i, message in ipairs(messages) do
+            shown[i] = show(queue, message, req, system, names)
+        end
         return { Messages = #shown > 0 and json.array(shown) or nil }
     end
     if queue:is_full() and wait_s == 0 then

@@ -5,6 +5,7 @@ local fail = require "sandbox.sqs_error"
 local input = require "sandbox.sqs_input"
 local json = require "host.json"
 local Queue = require "sandbox.queue"
+local redrive = require "sandbox.sqs_redrive"
 
 local ACCOUNT = "000000000000"
 local DELETED_RECENTLY_MS, PURGE_PAUSE_MS = 60000, 60000
@@ -21,7 +22,7 @@ local SETTINGS = {
 local NOT_BUILT = {
     ContentBasedDeduplication = true, DeduplicationScope = true, FifoQueue = true,
     FifoThroughputLimit = true, KmsDataKeyReusePeriodSeconds = true, KmsMasterKeyId = true,
-    Policy = true, RedriveAllowPolicy = true, RedrivePolicy = true, SqsManagedSseEnabled = true,
+    Policy = true, RedriveAllowPolicy = true, SqsManagedSseEnabled = true,
 }
 
 local M = { OPERATIONS = {} }
@@ -55,43 +56,66 @@ function M.check_name(name)
     end
 end
 
-local function read_settings(asked)
+local function region_of(req)
+    return req.headers.authorization:match("Credential=[^/]+/%d+/([^/]+)/") or "us-east-1"
+end
+
+--- A queue's ARN, in the region that the request was signed for.
+-- @param name of the queue
+function M.arn(name, req)
+    return ("arn:aws:sqs:%s:%s:%s"):format(region_of(req), ACCOUNT, name)
+end
+
+local function read_number(name, text)
+    local range = SETTINGS[name]
+    local value = type(text) == "string" and text:find("^%d+$") and math.tointeger(tonumber(text))
+    if not value or value < range[1] or value > range[2] then
+        fail("InvalidAttributeValue", ("Invalid value for the parameter %s: it is an integer "
+            .. "from %d to %d, in a string."):format(name, range[1], range[2]))
+    end
+    return value
+end
+
+local function read_settings(self, asked)
     local read = {}
     for name, text in pairs(input.given(asked, "Attributes", "table") or {}) do
-        local range = SETTINGS[name]
-        if NOT_BUILT[name] then
+        if name == "RedrivePolicy" then
+            read[name] = redrive.read(text, self.find, ACCOUNT)
+        elseif NOT_BUILT[name] then
             fail("InvalidAttributeValue", name .. " is not built in this stand-in")
-        elseif not range then
+        elseif not SETTINGS[name] then
             fail("InvalidAttributeName", ("Unknown Attribute %s."):format(name))
+        else
+            read[name] = read_number(name, text)
         end
-        local value = type(text) == "string" and text:find("^%d+$")
-            and math.tointeger(tonumber(text))
-        if not value or value < range[1] or value > range[2] then
-            fail("InvalidAttributeValue", ("Invalid value for the parameter %s: it is an integer "
-                .. "from %d to %d, in a string."):format(name, range[1], range[2]))
-        end
-        read[name] = value
     end
     return read
 end
 
 --- Makes a queue; settings that are not given have their defaults.
+-- @param settings numbers by name, and RedrivePolicy as sqs_redrive reads it
 function M.add(self, name, settings)
     local values = {}
     for key, range in pairs(SETTINGS) do values[key] = settings[key] or range[3] end
     self.queues[name] = Queue.new { name = name, attributes = values, timers = self.timers,
+        redrive = settings.RedrivePolicy or nil, find = self.find,
         now = core.now, wall = core.wall, uuid = core.uuid }
     return self.queues[name]
+end
+
+local function same(queue, name, value)
+    if name == "RedrivePolicy" then return redrive.same(queue.redrive, value) end
+    return queue.attributes[name] == value
 end
 
 function OPERATIONS.CreateQueue(self, asked, req)
     local name = input.required(asked, "QueueName", "string")
     M.check_name(name)
-    local settings = read_settings(asked)
+    local settings = read_settings(self, asked)
     local queue = self.queues[name]
     if queue then
         for key, value in pairs(settings) do
-            if queue.attributes[key] ~= value then
+            if not same(queue, key, value) then
                 fail("QueueNameExists", "A queue already exists with the same name and a different "
                     .. "value for attribute " .. key)
             end
@@ -105,41 +129,56 @@ end
 
 function OPERATIONS.GetQueueUrl(self, asked, req)
     local queue = self.queues[input.required(asked, "QueueName", "string")]
-    if not queue then fail("QueueDoesNotExist", "The specified queue does not exist.") end
+    local owner = input.given(asked, "QueueOwnerAWSAccountId", "string") or ACCOUNT
+    if not queue or owner ~= ACCOUNT then
+        fail("QueueDoesNotExist", "The specified queue does not exist.")
+    end
     return { QueueUrl = url_of(queue, req) }
 end
 
-function OPERATIONS.ListQueues(self, asked, req)
-    local prefix = input.given(asked, "QueueNamePrefix", "string") or ""
+-- One page of the queues that `wanted` accepts: their URLs and the next page's token.
+local function page(self, asked, req, wanted)
     local after = input.given(asked, "NextToken", "string")
     local max = input.integer(asked, "MaxResults", 1, 1000)
     local names, urls = {}, {}
-    for name in pairs(self.queues) do
-        if name:sub(1, #prefix) == prefix and (not after or name > after) then
-            names[#names + 1] = name
-        end
+    for name, queue in pairs(self.queues) do
+        if wanted(queue) and (not after or name > after) then names[#names + 1] = name end
     end
     table.sort(names)
     local count = math.min(#names, max or 1000)
     for i = 1, count do urls[i] = url_of(self.queues[names[i]], req) end
-    return { QueueUrls = count > 0 and json.array(urls) or nil,
-        NextToken = max and count < #names and names[count] or nil }
+    return urls, max and count < #names and names[count] or nil
 end
 
-local function region_of(req)
-    return req.headers.authorization:match("Credential=[^/]+/%d+/([^/]+)/") or "us-east-1"
+function OPERATIONS.ListQueues(self, asked, req)
+    local prefix = input.given(asked, "QueueNamePrefix", "string") or ""
+    local urls, token = page(self, asked, req, function(queue)
+        return queue.name:sub(1, #prefix) == prefix
+    end)
+    return { QueueUrls = #urls > 0 and json.array(urls) or nil, NextToken = token }
+end
+
+function OPERATIONS.ListDeadLetterSourceQueues(self, asked, req)
+    local target = M.of(self, asked)
+    local urls, token = page(self, asked, req, function(queue)
+        return queue.redrive and queue.redrive.target == target.name
+    end)
+    return { queueUrls = json.array(urls), NextToken = token }
 end
 
 function OPERATIONS.GetQueueAttributes(self, asked, req)
     local queue = M.of(self, asked)
     local all = {
-        QueueArn = ("arn:aws:sqs:%s:%s:%s"):format(region_of(req), ACCOUNT, queue.name),
+        QueueArn = M.arn(queue.name, req),
         ApproximateNumberOfMessages = queue.ready.count,
         ApproximateNumberOfMessagesNotVisible = queue.leased,
         ApproximateNumberOfMessagesDelayed = queue.delayed,
         CreatedTimestamp = queue.created_s, LastModifiedTimestamp = queue.modified_s,
     }
     for name, value in pairs(queue.attributes) do all[name] = value end
+    if queue.redrive then
+        all.RedrivePolicy = redrive.show(queue.redrive, M.arn(queue.redrive.target, req))
+    end
     local chosen
     for _, name in ipairs(input.strings(asked, "AttributeNames") or {}) do
         chosen = chosen or {}
@@ -147,7 +186,7 @@ function OPERATIONS.GetQueueAttributes(self, asked, req)
             for key, value in pairs(all) do chosen[key] = tostring(value) end
         elseif all[name] then
             chosen[name] = tostring(all[name])
-        elseif not NOT_BUILT[name] then
+        elseif not NOT_BUILT[name] and name ~= "RedrivePolicy" then
             fail("InvalidAttributeName", ("Unknown Attribute %s."):format(name))
         end
     end
@@ -157,7 +196,13 @@ end
 function OPERATIONS.SetQueueAttributes(self, asked)
     local queue = M.of(self, asked)
     input.required(asked, "Attributes", "table")
-    for name, value in pairs(read_settings(asked)) do queue.attributes[name] = value end
+    for name, value in pairs(read_settings(self, asked)) do
+        if name == "RedrivePolicy" then
+            queue.redrive = value or nil
+        else
+            queue.attributes[name] = value
+        end
+    end
     queue.modified_s = core.wall() // 1000
     queue:expire()
 end

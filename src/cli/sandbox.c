@@ -16,7 +16,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { QUEUES_MAX = 32, REALMS_MAX = 16, REALM_FILE_MAX_BYTES = 16 << 20 };
+enum {
+    QUEUES_MAX = 32,
+    REALMS_MAX = 16,
+    REALM_FILE_MAX_BYTES = 16 << 20,
+    REDRIVE_MAX = 10,
+    QUEUE_NAME_MAX = 80, /* as lua/sandbox/sqs_queues.lua has it */
+};
 
 #define ACCOUNT "000000000000" /* as lua/sandbox/sqs_queues.lua has it */
 #define DEFAULT_LISTEN "127.0.0.1:9324"
@@ -26,6 +32,7 @@ struct command_line {
     bool allow_remote, json;
     const char *queues[QUEUES_MAX + 1];
     int queue_count;
+    char dead_letters[QUEUE_NAME_MAX + 1]; /* of the first queue; "" if its name is too long */
     struct sandbox_realm realms[REALMS_MAX];
     struct buf realm_texts[REALMS_MAX];
     int realm_count;
@@ -56,6 +63,15 @@ static int take_realm(void *arg, const struct cli_option *option, const char *va
     return 0;
 }
 
+/* "registrations-dlq". */
+static void name_dead_letters(struct command_line *c)
+{
+    static const char suffix[] = "-dlq";
+    size_t len = strlen(c->queues[0]);
+    if (len + sizeof suffix <= sizeof c->dead_letters)
+        snprintf(c->dead_letters, sizeof c->dead_letters, "%s%s", c->queues[0], suffix);
+}
+
 static int make_secret(struct command_line *c, struct err *e)
 {
     char random[37];
@@ -78,10 +94,12 @@ static void print_json(const struct sandbox_options *o, const char *address)
 {
     struct buf b;
     buf_init(&b);
-    buf_printf(&b,
-               "{\"queue_endpoint\":\"http://%s\",\"queue_url\":\"http://%s/" ACCOUNT "/%s\","
-               "\"keycloak_url\":\"http://%s\",\"realm\":",
-               address, address, o->queues[0], address);
+    buf_printf(&b, "{\"queue_endpoint\":\"http://%s\",\"queue_url\":\"http://%s/" ACCOUNT "/%s\",",
+               address, address, o->queues[0]);
+    if (o->dead_letters)
+        buf_printf(&b, "\"dead_letter_queue_url\":\"http://%s/" ACCOUNT "/%s\",", address,
+                   o->dead_letters);
+    buf_printf(&b, "\"keycloak_url\":\"http://%s\",\"realm\":", address);
     buf_json(&b, o->realm, strlen(o->realm));
     buf_str(&b, ",\"client_id\":");
     buf_json(&b, o->client_id, strlen(o->client_id));
@@ -100,6 +118,9 @@ static void print_banner(const struct command_line *c, const struct sandbox_opti
     printf("A queue and a Keycloak, in memory: nothing persists. Signatures are not checked.\n\n");
     for (int i = 0; o->queues[i]; i++)
         printf("  queue     http://%s/" ACCOUNT "/%s\n", address, o->queues[i]);
+    if (o->dead_letters)
+        printf("  dead      http://%s/" ACCOUNT "/%s takes what %s gave out %d times\n", address,
+               o->dead_letters, o->queues[0], o->redrive_max);
     printf("  keycloak  http://%s, realm %s, client %s\n\n", address, o->realm, o->client_id);
     printf("In another terminal:\n\n"
            "  export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox AWS_REGION=us-east-1\n"
@@ -166,9 +187,12 @@ static int run(struct command_line *c, struct err *e)
         return -1;
     if (c->queue_count == 0)
         c->queues[c->queue_count++] = "registrations";
+    name_dead_letters(c);
     const struct sandbox_options o = {.listen = c->listen ? c->listen : DEFAULT_LISTEN,
                                       .allow_remote = c->allow_remote,
                                       .queues = c->queues,
+                                      .dead_letters = *c->dead_letters ? c->dead_letters : NULL,
+                                      .redrive_max = REDRIVE_MAX,
                                       .realms = c->realms,
                                       .realm_count = c->realm_count,
                                       .realm = "demo",
@@ -197,8 +221,9 @@ static int run(struct command_line *c, struct err *e)
 
 static const char about[] =
     "Runs stand-ins for SQS and Keycloak on this machine, for trying handlers and for tests. They\n"
-    "keep nothing: what was sent and registered is gone when it ends. A realm `demo` with a group\n"
-    "/customers, a role customer and a client luahost is there; realm files add others.\n";
+    "keep nothing: what was sent and registered is gone when it ends. The first queue has a\n"
+    "dead-letter queue, NAME-dlq. A realm `demo` with a group /customers, a role customer and a\n"
+    "client luahost is there; realm files add others.\n";
 
 static const char example[] =
     "  host sandbox\n"

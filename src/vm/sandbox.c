@@ -220,6 +220,11 @@ static void push_options(lua_State *L, const struct sandbox_options *o)
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "queues");
+    if (o->dead_letters) {
+        set_text(L, "dead_letters", o->dead_letters);
+        lua_pushinteger(L, o->redrive_max);
+        lua_setfield(L, -2, "redrive_max");
+    }
     lua_newtable(L);
     for (int i = 0; i < o->realm_count; i++) {
         lua_newtable(L);

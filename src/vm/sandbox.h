@@ -24,6 +24,10 @@ struct sandbox_options {
     const char *listen; /* "127.0.0.1:9324"; see net/listen.h */
     bool allow_remote;
     const char *const *queues; /* made at the start; NULL-terminated */
+    /* A queue to make, too: it takes what was received redrive_max times from the first of
+     * `queues`. NULL: none. */
+    const char *dead_letters;
+    int redrive_max;
     const struct sandbox_realm *realms;
     int realm_count;
     /* The realm that is always there, unless one of `realms` has its name, with one client
