@@ -81,9 +81,11 @@ local function new_realm(rep, now)
 end
 
 --- A stand-in with the given realms.
--- @param options realms (a list of realm exports), now (seconds, a function)
+-- @param options realms (a list of realm exports), now (seconds, a function), faults (those that
+--   may hit inside a call)
 function M.new(options)
-    local self = setmetatable({ realms = {}, tokens = {}, now = options.now, issued = 0 }, M)
+    local self = setmetatable({ realms = {}, tokens = {}, now = options.now, issued = 0,
+        faults = options.faults }, M)
     for _, rep in ipairs(options.realms) do
         self.realms[rep.realm] = new_realm(rep, options.now)
     end
@@ -114,6 +116,11 @@ local function admin_endpoint(self, req, name, rest)
     local realm = self.realms[name]
     if not realm then return answer.problem(404, "Realm not found.") end
     return admin.call(realm, token.may(bearer, realm), req, rest)
+end
+
+--- Makes every token invalid that was issued until now.
+function M:revoke()
+    self.tokens = {}
 end
 
 --- Answers one request.

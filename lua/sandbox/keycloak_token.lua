@@ -57,11 +57,11 @@ local function forget_expired(self)
     end
 end
 
-local function issue(self, realm, client)
+local function issue(self, realm, client, life_s)
     self.issued = self.issued + 1
     if self.issued % 256 == 0 then forget_expired(self) end
     local text = "standin." .. users.uuid() .. "." .. users.uuid()
-    self.tokens[text] = { realm = realm, client = client, till = self.now() + TOKEN_S }
+    self.tokens[text] = { realm = realm, client = client, till = self.now() + life_s }
     return text
 end
 
@@ -85,8 +85,11 @@ local function grant(self, realm, req)
         return answer.problem(401, "unauthorized_client",
             "Client not enabled to retrieve service account")
     end
+    local short = self.faults:fire("short_tokens", "keycloak", req.operation)
+    local life_s = short and short.seconds or TOKEN_S
     return answer.plain(200, {
-        access_token = issue(self, realm, client), expires_in = TOKEN_S, refresh_expires_in = 0,
+        access_token = issue(self, realm, client, life_s), expires_in = life_s,
+        refresh_expires_in = 0,
         token_type = "Bearer", ["not-before-policy"] = 0, scope = "profile email",
     })
 end

@@ -1,19 +1,26 @@
 --- The stand-in servers' front door: which request goes where. Entered from C (vm/sandbox.c).
 
+local control = require "sandbox.control"
 local core = require "sandbox.core"
+local Faults = require "sandbox.faults"
+local Heap = require "sandbox.heap"
 local json = require "host.json"
 local keycloak = require "sandbox.keycloak"
+local Log = require "sandbox.log"
 local sqs = require "sandbox.sqs"
 
 local M = {}
 
 local queues, realms -- the two services
+local timers, faults, log
 
 local PAGE = [[
 Stand-ins for a queue service and for Keycloak. Nothing here outlives the process.
 
 SQS, JSON protocol   POST /
 Keycloak             /realms/..., /admin/realms/...
+Faults               POST, GET, DELETE /_sandbox/faults
+What was executed    GET /_sandbox/log
 ]]
 
 -- What `kc` needs to register people, and nothing more.
@@ -77,7 +84,9 @@ end
 --   client_secret
 -- @return nil, or words about what is wrong with the options
 function M.start(options)
-    queues = sqs.new()
+    timers, log = Heap.new(), Log.new()
+    faults = Faults.new(timers)
+    queues = sqs.new(timers, faults)
     local wrong = add_queues(options)
     if wrong then return wrong end
     local list
@@ -85,6 +94,7 @@ function M.start(options)
     if not list then return wrong end
     local ok, made = pcall(keycloak.new, {
         realms = list, now = function() return core.wall() // 1000 end,
+        faults = faults,
     })
     if not ok then return "a realm cannot be read: " .. tostring(made) end
     realms = made
@@ -100,14 +110,30 @@ local function not_sqs(req)
         .. "AmazonSQS.<Operation>. Older SDKs that speak the query protocol are not understood.\n")
 end
 
+local function ask_keycloak(req)
+    log:add("keycloak", req)
+    req:reply(realms:handle(req))
+end
+
+local function ask_sqs(req)
+    log:add("sqs", req)
+    queues:handle(req)
+end
+
+local function revoke() realms:revoke() end
+
 --- Answers one request, now or later (req:reply).
 function M.handle(req)
     local path = req.path
     local target = req.headers["x-amz-target"]
     if path:find("^/realms/") or path:find("^/admin/realms/") then
-        req:reply(realms:handle(req))
+        req.operation = req.method .. " " .. path
+        faults:serve("keycloak", req, ask_keycloak, revoke)
     elseif req.method == "POST" and target and target:find("^AmazonSQS%.") then
-        queues:handle(req)
+        req.operation = target:match("^AmazonSQS%.(.*)$")
+        faults:serve("sqs", req, ask_sqs, revoke)
+    elseif path:find("^/_sandbox/") then
+        control.handle(req, path:sub(#"/_sandbox" + 1), faults, log)
     elseif req.method == "POST" and path == "/" then
         not_sqs(req)
     elseif path == "/" and (req.method == "GET" or req.method == "HEAD") then
@@ -119,12 +145,17 @@ end
 
 --- Does what is due.
 function M.tick()
-    queues:tick()
+    local first = timers:first()
+    while first and first.due <= core.now() do
+        first:fire()
+        first = timers:first()
+    end
 end
 
 --- When tick wants to be called (ms of core.now), or nil.
 function M.due()
-    return queues:due()
+    local first = timers:first()
+    return first and first.due
 end
 
 return M

@@ -25,6 +25,7 @@ function Queue.new(options)
         now = options.now, wall = options.wall, uuid = options.uuid,
         created_s = options.wall() // 1000, modified_s = options.wall() // 1000,
         ready = List.new("ready"), by_age = List.new("age"), waiters = List.new("wait"),
+        again = List.new("again"), -- leased ones that the next receives get as well
         messages = {}, -- number → message
         sent = 0, leased = 0, delayed = 0, key = crypto.random(32),
     }, Queue)
@@ -65,6 +66,7 @@ local function leave(self, message)
     if message.state == "ready" then
         self.ready:remove(message)
     else
+        self.again:remove(message)
         self.timers:remove(message)
         self[message.state] = self[message.state] - 1
     end
@@ -144,6 +146,11 @@ end
 -- The first ready message that may be received again. Those received too often go to the
 -- dead-letter queue as they are, age and number of receives included.
 local function next_ready(self, moved)
+    local held = self.again:pop()
+    if held then
+        leave(self, held)
+        return held
+    end
     while true do
         local message = self.ready:pop()
         local policy = self.redrive
@@ -199,7 +206,8 @@ end
 --- Gives ready messages to those who wait. A client that has left gets none: they would be
 -- hidden for a whole lease and have cost a receive.
 function Queue:wake()
-    while self.ready.count > 0 and self.waiters.count > 0 and not self:is_full() do
+    while self.waiters.count > 0 and not self:is_full()
+        and (self.ready.count > 0 or self.again.count > 0) do
         local waiter = self.waiters.first
         self:stop_waiting(waiter)
         if waiter.here() then
@@ -208,6 +216,15 @@ function Queue:wake()
             if #taken > 0 then waiter.answer(taken) else self:wait(waiter) end
         end
     end
+end
+
+--- Delivers leased messages a second time, to the next receives.
+-- @param taken what take returned
+function Queue:repeat_to_others(taken)
+    for _, message in ipairs(taken) do
+        if message.state == "leased" then self.again:append(message) end
+    end
+    self:wake()
 end
 
 --- Deletes for good, in whatever state the message is.

@@ -18,6 +18,7 @@ end
 --- Answers a request that succeeded.
 -- @param result a table; nil: the operation has an empty answer
 function M.good(req, result)
+    req.result = result -- for the log
     req:reply(200, headers_with(), result and json.encode(json.object(result)) or "")
 end
 

@@ -22,12 +22,14 @@ local MODELLED = {
     QueueDoesNotExist = { query = OLD .. "NonExistentQueue" },
     QueueNameExists = { query = "QueueAlreadyExists" },
     ReceiptHandleIsInvalid = { status = 404 },
+    RequestThrottled = { status = 403 },
     TooManyEntriesInBatchRequest = { query = OLD .. "TooManyEntriesInBatchRequest" },
     UnsupportedOperation = { query = OLD .. "UnsupportedOperation" },
 }
 local FRONT_END = {
     IncompleteSignatureException = { query = "IncompleteSignature" },
     InvalidParameterValue = {},
+    InvalidSignatureException = { query = "SignatureDoesNotMatch", status = 403 },
     MissingAuthenticationTokenException = { query = "MissingAuthenticationToken", status = 403 },
     MissingParameter = {},
     SerializationException = {},

@@ -103,12 +103,17 @@ local function read_entries(asked)
     return entries
 end
 
--- Runs `work(entry)` for each entry; an SQS error fails that entry alone.
-local function each_entry(entries, work)
+-- Runs `work(entry)` for each entry; an SQS error, or a fault that is on, fails that entry alone.
+local function each_entry(self, req, entries, work)
     local good, bad = {}, {}
     for _, entry in ipairs(entries) do
-        local ok, result = pcall(work, entry)
-        if ok then
+        local fault = self.faults:fire("fail_entries", "sqs", req.operation)
+        local ok, result = true, nil
+        if not fault or fault.when == "after" then ok, result = pcall(work, entry) end
+        if ok and fault then
+            bad[#bad + 1] = { Id = entry.Id, SenderFault = fault.sender_fault, Code = fault.code,
+                Message = fault.message }
+        elseif ok then
             result = result or {}
             result.Id = entry.Id
             good[#good + 1] = result
@@ -122,7 +127,7 @@ local function each_entry(entries, work)
     return { Successful = json.array(good), Failed = json.array(bad) }
 end
 
-function OPERATIONS.SendMessageBatch(self, asked)
+function OPERATIONS.SendMessageBatch(self, asked, req)
     local queue = queues.of(self, asked)
     local entries, total = read_entries(asked), 0
     local read = {}
@@ -136,7 +141,7 @@ function OPERATIONS.SendMessageBatch(self, asked)
         fail("BatchRequestTooLong", ("Batch requests cannot be longer than %d bytes. You have sent "
             .. "%d bytes."):format(BYTES_MAX, total))
     end
-    local result = each_entry(entries, function(entry)
+    local result = each_entry(self, req, entries, function(entry)
         local r = read[entry.Id]
         if not r.ok then error(r.message, 0) end
         check_size(queue, r.size)
@@ -210,6 +215,9 @@ function OPERATIONS.ReceiveMessage(self, asked, req)
         for i, message in ipairs(messages) do
             shown[i] = show(queue, message, req, system, names)
         end
+        if #shown > 0 and self.faults:fire("duplicate", "sqs", req.operation) then
+            queue:repeat_to_others(messages)
+        end
         return { Messages = #shown > 0 and json.array(shown) or nil }
     end
     if queue:is_full() and wait_s == 0 then
@@ -272,14 +280,18 @@ function OPERATIONS.ChangeMessageVisibility(self, asked)
     change(queues.of(self, asked), asked)
 end
 
-function OPERATIONS.DeleteMessageBatch(self, asked)
+function OPERATIONS.DeleteMessageBatch(self, asked, req)
     local queue = queues.of(self, asked)
-    return each_entry(read_entries(asked), function(entry) return delete(queue, entry) end)
+    return each_entry(self, req, read_entries(asked), function(entry)
+        return delete(queue, entry)
+    end)
 end
 
-function OPERATIONS.ChangeMessageVisibilityBatch(self, asked)
+function OPERATIONS.ChangeMessageVisibilityBatch(self, asked, req)
     local queue = queues.of(self, asked)
-    return each_entry(read_entries(asked), function(entry) return change(queue, entry) end)
+    return each_entry(self, req, read_entries(asked), function(entry)
+        return change(queue, entry)
+    end)
 end
 
 return OPERATIONS

@@ -18,7 +18,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HEADERS_MAX = 100, BODY_KEPT_BYTES = 65536, CONNECTION_MEMORY_BYTES = 65536 };
+enum {
+    HEADERS_MAX = 100,
+    BODY_KEPT_BYTES = 65536,
+    CONNECTION_MEMORY_BYTES = 65536,
+    PART_BLOCK_BYTES = 4096,
+};
 
 enum state {
     STATE_NONE,     /* no request on this connection now */
@@ -428,11 +433,42 @@ bool httpd_next_header(const struct httpd_request *r, size_t *at, const char **n
     return true;
 }
 
+/* The beginning of a body whose rest never comes. */
+struct part {
+    size_t len;
+    char bytes[];
+};
+
+static ssize_t read_part(void *arg, uint64_t at, char *out, size_t max)
+{
+    const struct part *part = arg;
+    if (at >= part->len)
+        return MHD_CONTENT_READER_END_WITH_ERROR; /* closes the connection */
+    size_t n = part->len - at < max ? part->len - at : max;
+    memcpy(out, part->bytes + at, n);
+    return (ssize_t)n;
+}
+
+static struct MHD_Response *response_of_part(const void *body, size_t len, size_t sent)
+{
+    struct part *part = malloc(sizeof *part + sent);
+    if (!part)
+        return NULL;
+    part->len = sent;
+    memcpy(part->bytes, body, sent);
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(len, PART_BLOCK_BYTES, read_part, part, free);
+    if (!response)
+        free(part);
+    return response;
+}
+
 static struct MHD_Response *response_of(const struct httpd_header *headers, const void *body,
-                                        size_t len)
+                                        size_t len, size_t sent)
 {
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(len, (void *)body, MHD_RESPMEM_MUST_COPY);
+        sent < len ? response_of_part(body, len, sent)
+                   : MHD_create_response_from_buffer(len, (void *)body, MHD_RESPMEM_MUST_COPY);
     for (; response && headers && headers->name; headers++) {
         if (!*headers->value)
             continue; /* libmicrohttpd takes no empty values */
@@ -445,20 +481,36 @@ static struct MHD_Response *response_of(const struct httpd_header *headers, cons
     return response;
 }
 
+static void give_back(struct httpd_request *r)
+{
+    list_remove(&r->queue); /* its client may have left: `gone` need not tell any more */
+    ev_io_stop(r->h->loop, &r->departure);
+    resume(r);
+}
+
+void httpd_cut(struct httpd_request *r)
+{
+    give_back(r); /* on_access finds no response */
+}
+
+void httpd_reply_part(struct httpd_request *r, unsigned status, const struct httpd_header *headers,
+                      const void *body, size_t len, size_t sent)
+{
+    static const char failed[] = "the answer could not be made\n";
+    r->status = status;
+    r->response = response_of(headers, body, len, sent);
+    if (!r->response) {
+        r->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+        r->response = response_of(NULL, failed, sizeof failed - 1, sizeof failed - 1);
+    }
+    deadline_in(r, r->h->options.exchange_s);
+    give_back(r);
+}
+
 void httpd_reply(struct httpd_request *r, unsigned status, const struct httpd_header *headers,
                  const void *body, size_t len)
 {
-    static const char failed[] = "the answer could not be made\n";
-    list_remove(&r->queue); /* its client may have left: `gone` need not tell any more */
-    ev_io_stop(r->h->loop, &r->departure);
-    r->status = status;
-    r->response = response_of(headers, body, len);
-    if (!r->response) {
-        r->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
-        r->response = response_of(NULL, failed, sizeof failed - 1);
-    }
-    deadline_in(r, r->h->options.exchange_s);
-    resume(r);
+    httpd_reply_part(r, status, headers, body, len, len);
 }
 
 /* ---- start and stop

@@ -78,4 +78,13 @@ struct httpd_header {
 void httpd_reply(struct httpd_request *r, unsigned status, const struct httpd_header *headers,
                  const void *body, size_t len);
 
+/* What servers do that break, for those who test clients. Both give the request back. */
+
+/* As httpd_reply, but the connection ends after `sent` bytes of the body, while the head has
+ * promised `len`. */
+void httpd_reply_part(struct httpd_request *r, unsigned status, const struct httpd_header *headers,
+                      const void *body, size_t len, size_t sent);
+/* Closes the connection without an answer. */
+void httpd_cut(struct httpd_request *r);
+
 #endif

@@ -38,8 +38,8 @@ static struct token *waiting(lua_State *L, int index)
     return t->request ? t : NULL;
 }
 
-static void answer(lua_State *L, struct token *t, unsigned status,
-                   const struct httpd_header *headers, const char *body, size_t len)
+/* Takes the request away from Lua, for its answer. */
+static struct httpd_request *take(lua_State *L, struct token *t)
 {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &pending_key);
     lua_pushnil(L);
@@ -47,10 +47,10 @@ static void answer(lua_State *L, struct token *t, unsigned status,
     lua_pop(L, 1);
     struct httpd_request *request = t->request;
     t->request = NULL;
-    httpd_reply(request, status, headers, body, len);
+    return request;
 }
 
-/* req:reply(status, headers, body): true if there was still somebody to answer. */
+/* req:reply(status, headers, body, sent): true if there was still somebody to answer. */
 static int req_reply(lua_State *L)
 {
     struct httpd_header headers[REPLY_HEADERS_MAX + 1];
@@ -59,6 +59,8 @@ static int req_reply(lua_State *L)
     struct token *t = waiting(L, 1);
     lua_Integer status = luaL_checkinteger(L, 2);
     const char *body = luaL_optlstring(L, 4, "", &len);
+    lua_Integer sent = luaL_optinteger(L, 5, (lua_Integer)len);
+    luaL_argcheck(L, sent >= 0, 5, "negative");
     luaL_argcheck(L, status >= 200 && status <= 599, 2, "no status");
     if (!lua_isnoneornil(L, 3)) {
         luaL_checktype(L, 3, LUA_TTABLE);
@@ -71,7 +73,17 @@ static int req_reply(lua_State *L)
     }
     headers[count].name = NULL;
     if (t)
-        answer(L, t, (unsigned)status, headers, body, len);
+        httpd_reply_part(take(L, t), (unsigned)status, headers, body, len, (size_t)sent);
+    lua_pushboolean(L, t != NULL);
+    return 1;
+}
+
+/* req:cut(): true if there was still somebody to cut off. */
+static int req_cut(lua_State *L)
+{
+    struct token *t = waiting(L, 1);
+    if (t)
+        httpd_cut(take(L, t));
     lua_pushboolean(L, t != NULL);
     return 1;
 }
@@ -182,7 +194,7 @@ MAY_RAISE bool bind_httpd_fail(lua_State *L, int index, const char *text, size_t
 {
     struct token *t = waiting(L, index);
     if (t)
-        answer(L, t, 500, NULL, text, len);
+        httpd_reply(take(L, t), 500, NULL, text, len);
     return t != NULL;
 }
 
@@ -205,7 +217,8 @@ MAY_RAISE bool bind_httpd_gone(lua_State *L, struct httpd_request *r)
 
 MAY_RAISE void bind_httpd_open(lua_State *L, struct bind_httpd *b)
 {
-    static const luaL_Reg methods[] = {{"reply", req_reply}, {"here", req_here}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"reply", req_reply}, {"cut", req_cut}, {"here", req_here}, {NULL, NULL}};
     luaL_newmetatable(L, token_type);
     lua_pushcfunction(L, token_gc);
     lua_setfield(L, -2, "__gc");

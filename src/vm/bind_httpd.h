@@ -2,8 +2,10 @@
  *
  *   method, path (decoded), raw_path (as it came), query (name → decoded value; the first one of
  *   a name), headers (names in lower case), body
- *   req:reply(status, headers, body)  at once or later; true if somebody was still there to
- *                                     answer. headers: name → value, or nil
+ *   req:reply(status, headers, body [, sent])  at once or later; true if somebody was still there
+ *                                     to answer. headers: name → value, or nil. sent: the
+ *                                     connection ends after so many bytes of the body
+ *   req:cut()                         ends the connection instead; true as above
  *   req:here()                        whether the client still waits
  *   req.on_gone                       Lua's own: what to call when the client leaves
  *

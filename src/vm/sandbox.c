@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/nearest.h"
 #include "base/rand.h"
 #include "net/httpd.h"
 #include "vm/bind_crypto.h"
@@ -59,11 +60,28 @@ static int core_uuid(lua_State *L)
     return 1;
 }
 
-/* sandbox.core: now() for durations and wall() for time stamps, both in ms; uuid(). */
+/* nearest(word, list): the one of the list's strings that was meant, or nil. */
+static int core_nearest(lua_State *L)
+{
+    struct nearest n = NEAREST(luaL_checkstring(L, 1));
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    for (lua_Integer i = 1; lua_rawgeti(L, 2, i) == LUA_TSTRING; i++) {
+        nearest_offer(&n, lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+    lua_pushstring(L, nearest_found(&n));
+    return 1;
+}
+
+/* sandbox.core: now() for durations and wall() for time stamps, both in ms; uuid(); nearest(). */
 static int core_open(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"now", core_now}, {"wall", core_wall}, {"uuid", core_uuid}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"now", core_now},
+                                         {"wall", core_wall},
+                                         {"uuid", core_uuid},
+                                         {"nearest", core_nearest},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

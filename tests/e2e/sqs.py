@@ -11,11 +11,12 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIDTESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "a
 REGION = "eu-central-1"
 
 
-def client(url):
+def client(url, read_timeout=40):
     return boto3.client(
         "sqs", endpoint_url=url, region_name=REGION, aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-        config=Config(retries={"total_max_attempts": 1}, read_timeout=40, max_pool_connections=20))
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=read_timeout,
+                      max_pool_connections=20))
 
 
 def outcome(call, *args, **kw):
