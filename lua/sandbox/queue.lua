@@ -149,6 +149,7 @@ local function next_ready(self, moved)
     local held = self.again:pop()
     if held then
         leave(self, held)
+        held.second = true
         return held
     end
     while true do
@@ -156,7 +157,10 @@ local function next_ready(self, moved)
         local policy = self.redrive
         local target = message and policy and message.tries >= policy.max
             and self.find(policy.target)
-        if not target then return message end
+        if not target then
+            if message then message.second = false end
+            return message
+        end
         forget(self, message)
         message.source = self.name
         admit(target, message, 0)
@@ -218,12 +222,20 @@ function Queue:wake()
     end
 end
 
---- Delivers leased messages a second time, to the next receives.
--- @param taken what take returned
-function Queue:repeat_to_others(taken)
+--- Which of the messages that take returned can be delivered a second time. A second delivery
+-- is not repeated, else two receivers would hand a message to and fro for ever.
+function Queue.repeatable(taken)
+    local list = {}
     for _, message in ipairs(taken) do
-        if message.state == "leased" then self.again:append(message) end
+        if message.state == "leased" and not message.second then list[#list + 1] = message end
     end
+    return list
+end
+
+--- Delivers leased messages a second time, to the next receives.
+-- @param list what repeatable returned
+function Queue:deliver_again(list)
+    for _, message in ipairs(list) do self.again:append(message) end
     self:wake()
 end
 

@@ -215,8 +215,9 @@ function OPERATIONS.ReceiveMessage(self, asked, req)
         for i, message in ipairs(messages) do
             shown[i] = show(queue, message, req, system, names)
         end
-        if #shown > 0 and self.faults:fire("duplicate", "sqs", req.operation) then
-            queue:repeat_to_others(messages)
+        local repeatable = Queue.repeatable(messages)
+        if #repeatable > 0 and self.faults:fire("duplicate", "sqs", req.operation) then
+            queue:deliver_again(repeatable)
         end
         return { Messages = #shown > 0 and json.array(shown) or nil }
     end
