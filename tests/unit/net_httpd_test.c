@@ -74,6 +74,10 @@ static void on_request(void *arg, struct httpd_request *r)
     } else if (strcmp(path, "/bad-header") == 0) {
         const struct httpd_header headers[] = {{"X-Split", "a\r\nX-Other: b"}, {NULL, NULL}};
         httpd_reply(r, 200, headers, "secret", 6);
+    } else if (strcmp(path, "/cut") == 0) {
+        httpd_cut(r);
+    } else if (strcmp(path, "/part") == 0) {
+        httpd_reply_part(r, 201, NULL, "0123456789", 10, (size_t)atoi(httpd_query(r)));
     } else if (strcmp(path, "/large") == 0) {
         char *large = calloc(64, MEBIBYTE);
         assert_non_null(large);
@@ -322,6 +326,48 @@ static void gives_method_path_and_query(void **state)
     assert_non_null(strstr(c.head.data, "X-Raw: /a%2Fb%20c\r\n"));
     assert_non_null(strstr(c.head.data, "X-Query: x=1&y=%20\r\n"));
     assert_non_null(strstr(c.head.data, "X-Method: DELETE\r\n"));
+    client_free(&c);
+    server_stop(&s);
+}
+
+static void be_cut(struct client *c)
+{
+    client_says(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client_says(c, "GET /cut HTTP/1.1\r\nHost: localhost\r\n\r\n");
+}
+
+static void cuts_without_an_answer(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_start(&s, NULL);
+    one_client(&s, &c, be_cut);
+    assert_int_equal(c.answers, 1);
+    assert_int_equal(c.in.len, 0);
+    assert_int_equal(s.requests, 2);
+    client_free(&c);
+    server_stop(&s);
+}
+
+static void ask_for_a_part(struct client *c)
+{
+    client_says(c, "GET /part?10 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    client_says(c, "GET /part?4 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+}
+
+static void ends_in_the_body(void **state)
+{
+    (void)state;
+    struct server s;
+    struct client c;
+    server_start(&s, NULL);
+    one_client(&s, &c, ask_for_a_part);
+    assert_string_equal(c.first_line, "HTTP/1.1 201 Created");
+    assert_non_null(strcasestr(c.head.data, "\r\nContent-Length: 10\r\n"));
+    assert_int_equal(c.answers, 1);
+    assert_string_equal(c.body.data, "0123456789"); /* of the whole one before */
+    assert_string_equal(c.in.data, "0123");
     client_free(&c);
     server_stop(&s);
 }
@@ -669,6 +715,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_method_path_and_query),
+        cmocka_unit_test(cuts_without_an_answer),
+        cmocka_unit_test(ends_in_the_body),
         cmocka_unit_test(answers_many_at_once),
         cmocka_unit_test(takes_a_mebibyte),
         cmocka_unit_test(refuses_what_is_too_large),
