@@ -121,7 +121,8 @@ static void print_banner(const struct command_line *c, const struct sandbox_opti
     if (o->dead_letters)
         printf("  dead      http://%s/" ACCOUNT "/%s takes what %s gave out %d times\n", address,
                o->dead_letters, o->queues[0], o->redrive_max);
-    printf("  keycloak  http://%s, realm %s, client %s\n\n", address, o->realm, o->client_id);
+    printf("  keycloak  http://%s, realm %s, client %s\n", address, o->realm, o->client_id);
+    printf("  faults    http://%s/_sandbox/faults\n\n", address);
     printf("In another terminal:\n\n"
            "  export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox AWS_REGION=us-east-1\n"
            "  export LUAHOST_QUEUE_URL=http://%s/" ACCOUNT "/%s\n"
@@ -223,7 +224,8 @@ static const char about[] =
     "Runs stand-ins for SQS and Keycloak on this machine, for trying handlers and for tests. They\n"
     "keep nothing: what was sent and registered is gone when it ends. The first queue has a\n"
     "dead-letter queue, NAME-dlq. A realm `demo` with a group /customers, a role customer and a\n"
-    "client luahost is there; realm files add others.\n";
+    "client luahost is there; realm files add others. POST /_sandbox/faults makes them fail: cut\n"
+    "lines, statuses, throttling, second deliveries; GET / on the same port lists what is there.\n";
 
 static const char example[] =
     "  host sandbox\n"
