@@ -7,7 +7,7 @@ local queues = require "sandbox.sqs_queues"
 
 local M = {}
 
-local COUNT_MAX = 1000000000
+local COUNT_MAX, STARS_MAX = 1000000000, 5
 
 -- A kind of value: what it has to be, in words, and the check.
 
@@ -128,6 +128,9 @@ end
 
 local function read_operation(spec, kind)
     local text = spec.operation
+    if select(2, text:gsub("%*", "")) > STARS_MAX then -- each one multiplies the time of a match
+        wrong("operation: %q has more than %d stars", text, STARS_MAX)
+    end
     local server = text:find("/", 1, true) and "keycloak" or "sqs"
     if spec.server and spec.server ~= server then
         wrong("operation: %q is none of %s's: %s", text, spec.server, spec.server == "sqs"

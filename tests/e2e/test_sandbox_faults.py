@@ -11,6 +11,7 @@ import botocore.exceptions
 import pytest
 
 import hostproc
+import procs
 import sqs
 from keycloak import Realm
 from sandbox import Sandbox
@@ -198,6 +199,7 @@ def test_a_delay(faults, stand_in, queue, when, executed):
     with pytest.raises(botocore.exceptions.ReadTimeoutError):
         hasty.send_message(QueueUrl=queue.url, MessageBody="x")
     assert queue.counts()[0] == 1 + executed
+    procs.wait_until("the late one", lambda: queue.counts()[0] == 2, 5)
 
 
 def test_a_second_delivery_while_the_first_is_hidden(faults, queue):
@@ -268,6 +270,20 @@ def test_a_clock_that_is_off_by_less_than_a_quarter_of_an_hour(faults, queue):
     assert abs(off - 600) < 10
 
 
+# ---- what comes up by itself
+
+def test_the_default_queue_has_a_dead_letter_queue(stand_in, client):
+    """Ten receives, and the next one finds nothing."""
+    queue, dead = (sqs.Queue(client, f"{stand_in.queue_url}/000000000000/{name}", name)
+                   for name in ("registrations", "registrations-dlq"))
+    queue.send("poison")
+    for _ in range(10):
+        queue.receive_one(visibility=0)
+    assert queue.receive() == []
+    assert dead.receive_one()["Body"] == "poison"
+    assert queue.is_empty()
+
+
 # ---- which requests a fault hits
 
 def test_probability_is_repeatable(faults):
@@ -318,6 +334,7 @@ def test_one_fault_is_switched_off(faults):
     ({"fault": "cut", "operation": "RecieveMessage"}, ['Did you mean "ReceiveMessage"?']),
     ({"fault": "cut", "operation": "SendMessage", "server": "keycloak"}, ["none of keycloak's"]),
     ({"fault": "cut", "operation": "get /x"}, ["not a method and a path"]),
+    ({"fault": "cut", "operation": "POST /" + "a*" * 30}, ["more than 5 stars"]),
     ({"fault": "answer"}, ['needs a field "status"']),
     ({"fault": "answer", "status": 99}, ["status: 99", "from 200 to 599"]),
     ({"fault": "answer", "status": 503, "headers": {"a": "b\r\nc: d"}}, ["headers:"]),
