@@ -61,13 +61,22 @@ $(TESTS): $(BUILD)/unit/%: tests/unit/%.c $(SHARED) \
 build-unit: $(TESTS)
 
 # The simulator: shipped flow/ and policy/ under simulated everything. make sim [SEED=7]
-SIM_SRC := $(sort $(wildcard tests/sim/*.c))
-$(BUILD)/sim: $(SIM_SRC) tests/sim/world.h $(BUILD)/job.o $(call archive,base policy flow)
-	@echo "  CC  tests/sim"
-	$(Q)$(CC) $(cflags) -Itests/sim $(LDFLAGS) -Wl,--wrap=job_free -o $@ $(SIM_SRC) \
+SIM_OBJ  := $(patsubst tests/sim/%.c,$(BUILD)/tests/sim/%.o,$(sort $(wildcard tests/sim/*.c)))
+SIM_LINK := -Wl,--wrap=job_free,--wrap=calloc,--wrap=malloc
+$(BUILD)/tests/sim/%.o: tests/sim/%.c
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(cflags) -Itests/sim -c -o $@ $<
+$(BUILD)/sim: $(SIM_OBJ) $(BUILD)/job.o $(call archive,base policy flow)
+	$(Q)$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) $(SIM_LINK) -o $@ $(SIM_OBJ) \
 	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(BUILD)/job.o $(libs)
 sim: $(BUILD)/sim
 	$< $(if $(SEED),--seed $(SEED),--seeds 5000)
+
+# New seeds for so many minutes.
+MINUTES ?= 10
+soak: $(BUILD)/sim
+	$< --from $$(date +%s)000000 --minutes $(MINUTES)
 
 check: all
 	scripts/run-tests check $(BUILD)
@@ -90,5 +99,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all build-unit sim check test demo bench format install clean
+.PHONY: all build-unit sim soak check test demo bench format install clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

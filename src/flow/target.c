@@ -58,13 +58,13 @@ static void expire(struct target *t)
     }
 }
 
-/* The parked message that has tried least often, the oldest of them. */
-static struct message *parked_to_probe(struct target *t)
+/* Of those that try nothing yet the one that has tried least often, the first of them. */
+static struct message *least_tried(struct list *waiting)
 {
     struct message *best = NULL;
-    list_for_each (node, &t->parked) {
+    list_for_each (node, waiting) {
         struct message *m = list_entry(node, struct message, node);
-        if (!best || m->probed < best->probed)
+        if (!m->probes && (!best || m->probed < best->probed))
             best = m;
     }
     return best;
@@ -73,12 +73,11 @@ static struct message *parked_to_probe(struct target *t)
 static struct message *next_to_probe(struct target *t)
 {
     struct flow *f = t->flow;
-    struct message *m = parked_to_probe(t);
-    struct list *node = list_first(&f->dispatch.buffered);
-    struct message *fresh = node ? list_entry(node, struct message, node) : NULL;
-    if (fresh && !fresh->probes && (!m || (m->probed > 0 && fresh->probed == 0))) {
-        dispatch_unbuffer(f, fresh);
-        return fresh;
+    struct message *m = least_tried(&t->parked);
+    struct message *buffered = least_tried(&f->dispatch.buffered);
+    if (buffered && (!m || buffered->probed < m->probed)) {
+        dispatch_unbuffer(f, buffered);
+        return buffered;
     }
     if (m) {
         unpark(f, m);
@@ -155,12 +154,12 @@ static void go_down(struct target *t, const char *why)
     probe_again(t);
 }
 
-static void go_up(struct target *t)
+/* `proven`: by a message like those that wait. */
+static void go_up(struct target *t, bool proven)
 {
     struct flow *f = t->flow;
     if (!t->down)
         return;
-    bool proven = !t->external; /* by a message like those that wait */
     t->down = t->external = false;
     t->trial = 0;
     f->targets.down--;
@@ -236,7 +235,7 @@ void target_probe_ended(struct message *m)
     bool answered = !m->out && m->job->probe_answered;
     end_probe(m);
     if (answered)
-        go_up(t);
+        go_up(t, true);
     else
         send_probe(t); /* it proved nothing: the next one */
 }
@@ -254,7 +253,7 @@ void flow_target_up(struct flow *f, const char *name)
 {
     struct target *t = find(f, name);
     if (t)
-        go_up(t);
+        go_up(t, false);
 }
 
 void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *))

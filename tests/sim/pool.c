@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char target_name[] = "http://target:80";
+const char target_name[] = "http://target:80";
 
 /* Linked in the place of job_free, to count what the program frees. */
 void __real_job_free(struct job *job);
@@ -18,9 +18,13 @@ void __wrap_job_free(struct job *job)
     __real_job_free(job);
 }
 
-static bool target_fails(void)
+static bool target_fails(const struct record *r)
 {
-    return sim.target_down && sim.now_ms < sim.faults_end_ms;
+    if (sim.now_ms >= sim.faults_end_ms)
+        return false;
+    fault_hits[FAULT_target_down] += sim.target_down;
+    fault_hits[FAULT_target_breaker] += r->breaker;
+    return sim.target_down || r->breaker;
 }
 
 static enum outcome choose(const struct run *run)
@@ -30,9 +34,34 @@ static enum outcome choose(const struct run *run)
         return OUTCOME_RETRY;
     if (strikes(FAULT_handler_error, 50))
         return OUTCOME_RETRY;
+    if (strikes(FAULT_handler_after, 20)) {
+        run->job->after_ms = between(&sim.handler, 0, (sim.visibility_s - 2) * 1000);
+        return OUTCOME_RETRY;
+    }
     if (strikes(FAULT_handler_reject, 20))
         return OUTCOME_REJECT;
     return OUTCOME_ACK;
+}
+
+/* What a verdict tells its host about the target. */
+static void target_seen(const struct run *run, bool blamed)
+{
+    struct host *h = run->host;
+    if (run->probe) {
+        h->probes--;
+        h->probe_sent = run->sent;
+    }
+    if (run->job->target_failed && !h->draining && !blamed) {
+        if (!h->down_known) {
+            h->probed_ms = sim.now_ms;
+            corners[CORNER_trip_with_polls_open] += queue_polls_open(h) > 0;
+        }
+        h->down_known = true;
+    } else if (run->probe && run->job->probe_answered) {
+        if (h->down_known)
+            view_target_up(h, true);
+        h->down_known = h->token_away = false;
+    }
 }
 
 static void go_home(struct run *run)
@@ -44,20 +73,19 @@ static void go_home(struct run *run)
     list_append(&jobs, &job->node);
     h->busy[job->worker]--;
     list_remove(&run->node);
-    if (job->outcome == OUTCOME_ACK) {
+    if (job->outcome == OUTCOME_ACK)
         run->record->acked = true;
-        h->acked[run->record->number] = 1;
-    }
-    if (run->probe)
-        h->probes--;
-    if (job->target_failed)
-        h->down_known = true;
-    else if (run->probe && run->sent)
-        h->down_known = false;
+    bool blamed = view_blamed(h, run);
+    view_verdict(h, run->record, job, blamed);
+    target_seen(run, blamed);
     tell(run->record, "verdict %d in host %d", (int)job->outcome, h->index);
     note(3, (uint64_t)run->record->number << 4 | job->outcome);
     free(run);
+    h->homing = 1;
+    enter_flow(h);
     flow_verdicts(h->flow, &jobs);
+    leave_flow(h);
+    h->homing = 0;
 }
 
 static void run_ends(void *arg, uint64_t number)
@@ -68,14 +96,15 @@ static void run_ends(void *arg, uint64_t number)
     run->record->wire_until_ms = 0;
     atomic_store(&job->wire_until_ms, WIRE_ANSWERED);
     job->ran = true;
-    if (target_fails()) {
+    if (target_fails(run->record)) {
         job->outcome = OUTCOME_RETRY;
         job->target_failed = true;
         snprintf(job->target, sizeof job->target, "%s", target_name);
-        fault_hits[FAULT_target_down]++;
     } else {
         job->probe_answered = job->probes != NULL;
+        job->probe_answered = job->probes != NULL;
         job->outcome = choose(run);
+        run->record->failed |= job->outcome != OUTCOME_ACK;
     }
     go_home(run);
 }
@@ -110,35 +139,49 @@ static void run_sends(void *arg, uint64_t number)
     later(takes_ms, run->host, run_ends, run, 0);
 }
 
-static void check_start(struct host *h, struct record *r, int worker)
+static void check_start(struct host *h, const struct run *run, int worker)
 {
+    struct record *r = run->record;
     check(INV_slots, h->busy[worker] < h->slots, "host %d gives worker %d more than %d", h->index,
           worker, h->slots);
     list_for_each (node, &h->running) {
         struct run *other = list_entry(node, struct run, node);
         check(INV_one_runner, other->record != r, "%s runs twice in host %d", r->id, h->index);
     }
-    check(INV_once, !h->acked[r->number], "%s was acked by host %d and runs again there", r->id,
-          h->index);
-    if (h->down_known)
-        h->probes++;
-    check(INV_outage, !h->down_known || h->probes <= 1, "two probes at once in host %d", h->index);
+    int64_t acked_ms = view_of(h, r)->acked_ms;
+    check(INV_once, acked_ms == 0 || sim.now_ms - acked_ms >= h->ttl_ms,
+          "%s was acked by host %d and runs again there", r->id, h->index);
+    h->probes += run->probe;
+    if (h->unsure)
+        return; /* perhaps it had no memory to note the outage */
+    check(INV_outage, !h->down_known || run->probe, "%s runs in host %d while its target is down",
+          r->id, h->index);
+    if (!run->probe)
+        return;
+    view_probes(h, r);
+    check(INV_outage, h->probes <= 1, "two probes at once in host %d", h->index);
+    check(INV_outage, !h->probe_sent || sim.now_ms - h->probed_ms >= h->probe_ms * 9 / 10,
+          "host %d probes again after %lld ms", h->index, (long long)(sim.now_ms - h->probed_ms));
+    if (h->probe_sent)
+        h->probed_ms = sim.now_ms; /* else another took the turn of one that proved nothing */
+    h->probe_sent = true;
 }
 
 static void start(struct host *h, int worker, struct job *job)
 {
-    struct run *run = calloc(1, sizeof *run);
-    if (!run)
-        abort();
+    struct run *run = grab(sizeof *run);
     run->host = h;
     run->job = job;
     run->record = record_of(job->id);
-    run->probe = h->down_known;
-    check_start(h, run->record, worker);
+    run->probe = job->probes != NULL;
+    check_start(h, run, worker);
+    view_started(h, run->record, job);
+    h->tally.started++;
     tell(run->record, "runs in host %d", h->index);
     h->busy[worker]++;
     list_append(&h->running, &run->node);
-    later(between(&sim.handler, 0, 3), h, run_sends, run, 0);
+    bool thinks = !sim.quiet && chance(&sim.handler, 20); /* before it sends anything */
+    later(between(&sim.handler, 0, thinks ? 4000 : 3), h, run_sends, run, 0);
 }
 
 static void run_jobs(void *self, int worker, struct list *jobs)
@@ -148,11 +191,17 @@ static void run_jobs(void *self, int worker, struct list *jobs)
         start(self, worker, list_entry(node, struct job, node));
 }
 
-/* The fence is looked at where the run sends; what has sent finishes. */
+/* Some workers end what has not sent at once; others find the fence where they would send. What
+ * has sent finishes. */
 static void cancel_job(void *self, struct job *job)
 {
-    (void)self;
-    (void)job;
+    struct host *h = self;
+    check(INV_fence, atomic_load(&job->fence), "%s is cancelled and may still send", job->id);
+    list_for_each (node, &h->running) {
+        struct run *run = list_entry(node, struct run, node);
+        if (run->job == job)
+            view_cancelled(h, run->record, run->sent, atomic_load(&job->wire_until_ms));
+    }
 }
 
 struct workers workers_for(struct host *h)

@@ -14,13 +14,21 @@ struct call {
     struct host *host;
     struct queue_receive *receive;
     struct queue_batch *batch;
+    struct queue_copy *copy;
     int64_t give_up_ms; /* the long poll's end */
     int count;
     uint64_t handles[QUEUE_BATCH_MAX];
     int records[QUEUE_BATCH_MAX];
     int receives[QUEUE_BATCH_MAX];
+    bool extension[QUEUE_BATCH_MAX];
     bool heard;
 };
+
+/* From here on a receive of it, or the end of its lease, may be nobody's fault. */
+static void excuse_record(struct record *r)
+{
+    r->excused = r->burnt = true;
+}
 
 static void arrange(struct record *r)
 {
@@ -49,7 +57,7 @@ static void show_due(void)
 
 void queue_fill(int count)
 {
-    sim.records = calloc((size_t)count, sizeof *sim.records);
+    sim.records = grab((size_t)count * sizeof *sim.records);
     sim.count = count;
     list_init(&sim.ready);
     list_init(&sim.hidden);
@@ -58,8 +66,9 @@ void queue_fill(int count)
         r->number = i;
         snprintf(r->id, sizeof r->id, "m%d", i);
         list_init(&r->visible);
-        r->visible_ms = between(&sim.load, 0, 30000); /* arrivals */
-        r->poison = chance(&sim.load, 10);
+        r->visible_ms = between(&sim.load, 0, ARRIVALS_MS);
+        r->poison = !sim.quiet && chance(&sim.load, 10);
+        r->breaker = sim.enabled[FAULT_target_breaker] && chance(&sim.load, 10);
         arrange(r);
     }
 }
@@ -71,9 +80,7 @@ struct record *record_of(const char *id)
 
 static struct call *call_new(struct host *h)
 {
-    struct call *c = calloc(1, sizeof *c);
-    if (!c)
-        abort();
+    struct call *c = grab(sizeof *c);
     c->host = h;
     list_append(&h->calls, &c->node);
     return c;
@@ -88,6 +95,8 @@ static void call_free(struct call *c)
 static struct queue_result failure(enum queue_status status)
 {
     struct queue_result r = {.status = status, .retry_after_ms = -1};
+    if (status == QUEUE_BUSY && chance(&sim.fault, 200))
+        r.retry_after_ms = between(&sim.fault, 0, 8000);
     snprintf(r.code, sizeof r.code, "Simulated");
     return r;
 }
@@ -99,7 +108,7 @@ static struct job *make_job(const struct record *r, uint64_t handle, int receive
     char text[300];
     snprintf(text, sizeof text,
              "{\"MessageId\":\"%s\",\"ReceiptHandle\":\"%d-%llu\",\"Body\":\"b%d\","
-             "\"Attributes\":{\"ApproximateReceiveCount\":\"%d\"}}",
+             "\"Attributes\":{\"ApproximateReceiveCount\":\"%d\",\"SentTimestamp\":\"1\"}}",
              r->id, r->number, (unsigned long long)handle, r->number, receives);
     sim.jobs_made++;
     return job_new(json_tokener_parse(text));
@@ -132,18 +141,52 @@ static struct record *pick_duplicate(void)
     return node && strikes(FAULT_duplicate, 20) ? list_entry(node, struct record, visible) : NULL;
 }
 
-static bool take(struct call *c, int visibility_s)
+static void leave_queue(struct record *r, uint64_t how)
+{
+    r->gone = true;
+    sim.gone++;
+    list_remove(&r->visible);
+    note(how, (uint64_t)r->number);
+}
+
+/* SQS moves what was received too often, unseen, at the next receive. */
+static bool redrives(struct record *r)
+{
+    if (sim.max_receives == 0 || r->receives < sim.max_receives)
+        return false;
+    fault_hits[FAULT_redrive]++;
+    tell(r, "moved to the dead-letter queue by the queue");
+    check(INV_unrun, r->failed || r->burnt,
+          "%s was received %d times, never failed by itself, and is a dead letter", r->id,
+          r->receives);
+    leave_queue(r, 4);
+    return true;
+}
+
+static struct record *pick_next(struct call *c, bool *duplicate)
 {
     struct record *r = pick_duplicate();
-    bool duplicate = r != NULL;
+    *duplicate = r != NULL;
     if (!r)
         r = pick();
     for (int i = 0; r && i < c->count; i++)
         if (c->records[i] == r->number)
-            return false;
+            return NULL;
+    return r;
+}
+
+static bool take(struct call *c, int visibility_s)
+{
+    bool duplicate;
+    struct record *r = pick_next(c, &duplicate);
     if (!r)
         return false;
     check_hidden(r, duplicate);
+    if (!duplicate && redrives(r))
+        return true;
+    r->burnt = r->burnt || duplicate;
+    if (r->holder)
+        r->holder->troubled = true;
     r->wire_until_ms = 0; /* whoever gets it now cannot know of an older request */
     r->receives++;
     r->handle++;
@@ -171,6 +214,14 @@ static bool being_settled(struct host *h, const struct record *r)
     return false;
 }
 
+/* Hands the answer over, to a host that may be told of an end of its in there. */
+static void receive_done(struct host *h, struct queue_receive *q)
+{
+    enter_flow(h);
+    q->done(q);
+    leave_flow(h);
+}
+
 static void receive_answered(void *arg, uint64_t number)
 {
     struct call *c = arg;
@@ -181,27 +232,28 @@ static void receive_answered(void *arg, uint64_t number)
     if (!c->heard) {
         q->result = failure(QUEUE_UNREACHABLE);
         for (int i = 0; i < c->count; i++)
-            sim.records[c->records[i]].excused = true;
+            excuse_record(&sim.records[c->records[i]]);
     } else {
         q->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
         for (int i = 0; i < c->count; i++) {
             struct record *r = &sim.records[c->records[i]];
             struct job *job = make_job(r, c->handles[i], c->receives[i]);
             list_append(&q->jobs, &job->node);
+            view_heard(h, r, c->handles[i], c->receives[i], q->first_byte_ms);
             if (r->handle != c->handles[i]) { /* handed out again meanwhile */
-                r->excused = true;
+                excuse_record(r);
                 continue;
             }
             r->excused = r->visible_ms - sim.now_ms < sim.visibility_s * 600 || being_settled(h, r);
+            r->burnt = r->burnt || r->excused || h->draining;
             r->holder = h;
             r->holder_life = h->life;
-            r->heard = r->handle;
             tell(r, "host %d hears of handle %llu%s", h->index, (unsigned long long)r->handle,
                  r->excused ? ", excused" : "");
         }
     }
     call_free(c);
-    q->done(q);
+    receive_done(h, q);
 }
 
 static void answer_receive(struct call *c)
@@ -217,8 +269,10 @@ static void answer_receive(struct call *c)
     /* a lease begins at the answer's first byte: what came later was lost on the way */
     c->receive->first_byte_ms = sim.now_ms + delay_ms;
     if (delay_ms > 20)
+        c->host->troubled = true;
+    if (delay_ms > 20)
         for (int i = 0; i < c->count; i++)
-            sim.records[c->records[i]].excused = true;
+            excuse_record(&sim.records[c->records[i]]);
     later(delay_ms, c->host, receive_answered, c, 0);
 }
 
@@ -229,8 +283,10 @@ static void receive_looks(void *arg, uint64_t number)
     show_due();
     while (c->count < c->receive->max && take(c, c->receive->visibility_s))
         ;
-    if (c->count == 0 && sim.now_ms < c->give_up_ms)
-        later(LONG_POLL_LOOK_MS, c->host, receive_looks, c, 0);
+    int64_t left_ms = c->give_up_ms - sim.now_ms;
+    if (c->count == 0 && left_ms > 0)
+        later(sim.gone == sim.count || left_ms < LONG_POLL_LOOK_MS ? left_ms : LONG_POLL_LOOK_MS,
+              c->host, receive_looks, c, 0);
     else
         answer_receive(c);
 }
@@ -241,21 +297,45 @@ static void receive_failed(void *arg, uint64_t status)
     struct queue_receive *q = c->receive;
     q->call = NULL;
     q->result = failure((enum queue_status)status);
+    struct host *h = c->host;
     call_free(c);
-    q->done(q);
+    receive_done(h, q);
+}
+
+/* A host that knows of an outage may receive one message, to have something to try it with. */
+static void check_receive(struct host *h, const struct queue_receive *q)
+{
+    check(INV_drain, !h->draining, "host %d receives after its drain began", h->index);
+    check(INV_held, !h->held, "host %d receives while it is paused", h->index);
+    check(INV_outage, !h->token_away || h->trialled || h->unsure,
+          "host %d receives while it can have no token", h->index);
+    int in_hand = view_in_hand(h), open = queue_polls_open(h), slots = h->workers * h->slots;
+    check(INV_permits, q->max >= 1 && q->max <= h->batch && q->wait_s <= h->wait_s,
+          "host %d asks for %d of at most %d, waiting %d s", h->index, q->max, h->batch, q->wait_s);
+    check(INV_permits, in_hand + queue_reserved(h) + q->max <= 2 * slots + h->homing,
+          "host %d has %d in hand and %d asked for, asks for %d more and has %d slots", h->index,
+          in_hand, queue_reserved(h), q->max, slots);
+    if (!h->down_known || h->unsure)
+        return;
+    check(INV_outage, q->max == 1 && open == 0 && (in_hand == 0 || view_has_company(h)),
+          "host %d receives %d while its target is down, %d are in hand and %d polls open",
+          h->index, q->max, in_hand, open);
+    corners[in_hand == 0 ? CORNER_trial_receive : CORNER_company_received]++;
 }
 
 static int receive(void *self, struct queue_receive *q)
 {
     struct host *h = self;
-    check(INV_drain, !h->draining, "host %d receives after its drain began", h->index);
-    check(INV_outage, !h->down_known || q->max == 1, "host %d receives %d while its target is down",
-          h->index, q->max);
+    check_receive(h, q);
+    if (strikes(FAULT_call_refused, 3)) {
+        q->result = failure(QUEUE_FAULT);
+        return -1;
+    }
     struct call *c = call_new(h);
     c->receive = q;
     c->give_up_ms = sim.now_ms + q->wait_s * 1000;
     q->call = c;
-    if (sim.queue_away || strikes(FAULT_receive_lost, 20))
+    if ((sim.queue_away && sim.now_ms < sim.faults_end_ms) || strikes(FAULT_receive_lost, 20))
         later(between(&sim.fault, 1, TIMEOUT_MS), h, receive_failed, c, QUEUE_UNREACHABLE);
     else if (strikes(FAULT_receive_busy, 20))
         later(between(&sim.fault, 1, 50), h, receive_failed, c, QUEUE_BUSY);
@@ -277,7 +357,7 @@ static void cancel(void *self, struct queue_receive *q)
     struct call *c = q->call;
     q->call = NULL;
     for (int i = 0; i < c->count; i++)
-        sim.records[c->records[i]].excused = true;
+        excuse_record(&sim.records[c->records[i]]);
     for (size_t i = 0; i < sim.events; i++)
         if (sim.heap[i].arg == c && sim.heap[i].host == h && sim.heap[i].life == h->life) {
             sim.heap[i].happen = cut_looks;
@@ -299,12 +379,10 @@ static bool delete_entry(struct record *r, uint64_t handle)
 {
     if (handle != r->handle && chance(&sim.fault, 500))
         return true; /* "succeeds but may not delete" */
-    if (!r->deleted) {
-        check(INV_no_loss, r->acked, "%s was deleted and no handler had acked it", r->id);
-        r->deleted = true;
-        sim.deleted++;
-        list_remove(&r->visible);
-        note(2, (uint64_t)r->number);
+    if (!r->gone) {
+        check(INV_no_loss, r->acked || r->confirmed,
+              "%s was deleted, no handler had acked it and no copy was confirmed", r->id);
+        leave_queue(r, 2);
     }
     return true;
 }
@@ -312,7 +390,7 @@ static bool delete_entry(struct record *r, uint64_t handle)
 static bool change_entry(struct record *r, uint64_t handle, int visibility_s)
 {
     show_due();
-    if (r->deleted || handle != r->handle)
+    if (r->gone || handle != r->handle)
         return chance(&sim.fault, 500);
     if (r->visible_ms <= sim.now_ms)
         return false; /* MessageNotInflight */
@@ -325,8 +403,9 @@ static bool change_entry(struct record *r, uint64_t handle, int visibility_s)
 
 static void excuse(const struct call *c)
 {
+    c->host->troubled = true;
     for (int i = 0; i < c->count; i++)
-        sim.records[c->records[i]].excused = true;
+        excuse_record(&sim.records[c->records[i]]);
 }
 
 static bool extends(const struct record *r, const struct host *h)
@@ -334,26 +413,36 @@ static bool extends(const struct record *r, const struct host *h)
     return r->extender == h && r->extender_life == h->life;
 }
 
-static void end_extensions(const struct call *c)
+/* The answer, entry by entry, as its host reads it. */
+static void batch_done(struct call *c)
 {
-    for (int i = 0; i < c->count; i++)
-        if (c->batch->op == QUEUE_CHANGE && extends(&sim.records[c->records[i]], c->host))
-            sim.records[c->records[i]].extender = NULL;
+    struct queue_batch *b = c->batch;
+    struct host *h = c->host;
+    b->call = NULL;
+    for (int i = 0; i < c->count; i++) {
+        struct record *r = &sim.records[c->records[i]];
+        if (c->extension[i] && extends(r, h))
+            r->extender = NULL;
+        if (c->extension[i])
+            view_extended(h, r, c->handles[i], b, &b->entries[i]);
+        else
+            view_settled(h, r, c->handles[i], b, &b->entries[i]);
+    }
+    call_free(c);
+    enter_flow(h);
+    b->done(b);
+    leave_flow(h);
 }
 
 static void batch_answered(void *arg, uint64_t number)
 {
     struct call *c = arg;
-    struct queue_batch *b = c->batch;
     (void)number;
-    b->call = NULL;
-    end_extensions(c);
     if (!c->heard) {
-        b->result = failure(QUEUE_UNREACHABLE);
+        c->batch->result = failure(QUEUE_UNREACHABLE);
         excuse(c);
     }
-    call_free(c);
-    b->done(b);
+    batch_done(c);
 }
 
 static void execute_entry(struct call *c, int i)
@@ -364,17 +453,21 @@ static void execute_entry(struct call *c, int i)
     tell(r, "%s by host %d, handle %llu, %d s", c->batch->op == QUEUE_DELETE ? "delete" : "change",
          c->host->index, (unsigned long long)c->handles[i], e->visibility_s);
     if (strikes(FAULT_entry_failed, 30)) {
-        r->excused = true;
+        excuse_record(r);
+        c->host->troubled = true;
         return;
     }
     bool good = c->batch->op == QUEUE_DELETE ? delete_entry(r, c->handles[i])
                                              : change_entry(r, c->handles[i], e->visibility_s);
     if (good && strikes(FAULT_entry_missing, 10)) {
-        r->excused = true;
+        excuse_record(r);
+        c->host->troubled = true;
         return;
     }
-    if (!good)
-        r->excused = true; /* its host is told that the lease has ended */
+    if (!good) { /* its host is told that the lease has ended */
+        excuse_record(r);
+        c->host->troubled = true;
+    }
     e->ok = good;
     e->sender_fault = !good;
 }
@@ -400,13 +493,9 @@ static void batch_executes(void *arg, uint64_t number)
 static void batch_failed(void *arg, uint64_t status)
 {
     struct call *c = arg;
-    struct queue_batch *b = c->batch;
-    b->call = NULL;
-    end_extensions(c);
-    b->result = failure((enum queue_status)status);
+    c->batch->result = failure((enum queue_status)status);
     excuse(c);
-    call_free(c);
-    b->done(b);
+    batch_done(c);
 }
 
 static void note_entry(struct call *c, int i)
@@ -419,15 +508,17 @@ static void note_entry(struct call *c, int i)
     struct record *r = &sim.records[number];
     c->records[i] = number;
     c->handles[i] = handle;
-    if (r->holder == h && r->holder_life == h->life)
-        check(INV_newest, handle >= r->heard, "%s: handle %llu is used, host %d knows %llu", r->id,
-              handle, h->index, (unsigned long long)r->heard);
     /* An extension by an older handle changes nothing any more. */
     check(INV_ordered, !extends(r, h) || r->extender_handle != handle,
           "%s: two calls on the wire could overtake each other", r->id);
-    /* Retries are always shorter than the lease here: that is how extensions are told. */
-    bool extension = c->batch->op == QUEUE_CHANGE && e->visibility_s == sim.visibility_s;
-    if (extension) {
+    c->extension[i] = view_is_extension(h, r, e, c->batch->op);
+    if (c->batch->op == QUEUE_DELETE)
+        view_deletes(h, r);
+    if (c->extension[i])
+        view_extends(h, r, handle);
+    else
+        view_settles(h, r, handle, c->batch->op, e->visibility_s);
+    if (c->extension[i]) {
         r->extender = h;
         r->extender_life = h->life;
         r->extender_handle = handle;
@@ -435,6 +526,24 @@ static void note_entry(struct call *c, int i)
     } else if (r->holder == h) {
         r->holder = NULL; /* a settlement lets it go */
     }
+}
+
+/* Not even started: the flow calls `done` itself. */
+static void refuse(struct call *c)
+{
+    excuse(c);
+    c->batch->result = failure(QUEUE_FAULT);
+    for (int i = 0; i < c->count; i++) {
+        struct record *r = &sim.records[c->records[i]];
+        if (c->extension[i])
+            view_extended(c->host, r, c->handles[i], c->batch, &c->batch->entries[i]);
+        else
+            view_settled(c->host, r, c->handles[i], c->batch, &c->batch->entries[i]);
+        if (c->extension[i] && extends(r, c->host))
+            r->extender = NULL;
+    }
+    c->batch->call = NULL;
+    call_free(c);
 }
 
 static int batch(void *self, struct queue_batch *b)
@@ -447,7 +556,11 @@ static int batch(void *self, struct queue_batch *b)
     b->sent_ms = sim.now_ms;
     for (int i = 0; i < b->count; i++)
         note_entry(c, i);
-    if (sim.queue_away || strikes(FAULT_batch_lost, 20)) {
+    if (strikes(FAULT_call_refused, 3)) {
+        refuse(c);
+        return -1;
+    }
+    if ((sim.queue_away && sim.now_ms < sim.faults_end_ms) || strikes(FAULT_batch_lost, 20)) {
         excuse(c);
         later(between(&sim.fault, 1, TIMEOUT_MS), h, batch_failed, c, QUEUE_UNREACHABLE);
     } else if (strikes(FAULT_batch_busy, 20)) {
@@ -459,9 +572,78 @@ static int batch(void *self, struct queue_batch *b)
     return 0;
 }
 
+/* ---- copies to the dead-letter queue ---- */
+
+static void copy_executes(struct record *r)
+{
+    r->copies++;
+    note(5, (uint64_t)r->number);
+    tell(r, "copied to the dead-letter queue");
+}
+
+static void copy_answered(void *arg, uint64_t status)
+{
+    struct call *c = arg;
+    struct queue_copy *copy = c->copy;
+    struct host *h = c->host;
+    struct record *r = &sim.records[c->records[0]];
+    copy->result = status == QUEUE_OK ? (struct queue_result){.retry_after_ms = -1}
+                                      : failure((enum queue_status)status);
+    copy->call = NULL;
+    r->confirmed = r->confirmed || status == QUEUE_OK;
+    view_copied(h, r, &copy->result);
+    call_free(c);
+    enter_flow(h);
+    copy->done(copy);
+    leave_flow(h);
+}
+
+static void copy_arrives(void *arg, uint64_t number)
+{
+    struct call *c = arg;
+    (void)number;
+    copy_executes(&sim.records[c->records[0]]);
+    if (strikes(FAULT_copy_unheard, 100))
+        later(TIMEOUT_MS, c->host, copy_answered, c, QUEUE_UNREACHABLE);
+    else if (strikes(FAULT_copy_late, 100))
+        later(between(&sim.fault, 1000, TIMEOUT_MS - 1), c->host, copy_answered, c, QUEUE_OK);
+    else
+        later(between(&sim.fault, 1, 20), c->host, copy_answered, c, QUEUE_OK);
+}
+
+static int copy(void *self, struct queue_copy *q)
+{
+    struct host *h = self;
+    struct record *r = record_of(q->job->id);
+    tell(r, "host %d sends a copy", h->index);
+    view_copies(h, r, q);
+    if (strikes(FAULT_call_refused, 3)) {
+        q->result = failure(QUEUE_FAULT);
+        view_copied(h, r, &q->result);
+        return -1;
+    }
+    struct call *c = call_new(h);
+    c->copy = q;
+    c->records[c->count++] = r->number;
+    q->call = c;
+    if (sim.dlq_status != QUEUE_OK) {
+        fault_hits[FAULT_copy_denied]++;
+        later(between(&sim.fault, 1, 50), h, copy_answered, c, sim.dlq_status);
+    } else if ((sim.queue_away && sim.now_ms < sim.faults_end_ms) ||
+               strikes(FAULT_copy_lost, 100)) {
+        later(between(&sim.fault, 1, TIMEOUT_MS), h, copy_answered, c, QUEUE_UNREACHABLE);
+    } else if (strikes(FAULT_copy_busy, 100)) {
+        later(between(&sim.fault, 1, 50), h, copy_answered, c, QUEUE_BUSY);
+    } else {
+        later(between(&sim.fault, 1, 10), h, copy_arrives, c, 0);
+    }
+    return 0;
+}
+
 struct queue queue_for(struct host *h)
 {
-    static const struct queue_ops ops = {.receive = receive, .cancel = cancel, .batch = batch};
+    static const struct queue_ops ops = {
+        .receive = receive, .cancel = cancel, .batch = batch, .copy = copy};
     return (struct queue){.ops = &ops, .self = h};
 }
 
@@ -471,13 +653,47 @@ void queue_forget_calls(struct host *h)
     struct list *node;
     while ((node = list_pop(&h->calls))) {
         struct call *c = list_entry(node, struct call, node);
-        for (int i = 0; i < c->count; i++) {
-            struct record *r = &sim.records[c->records[i]];
-            r->excused = true;
-        }
+        for (int i = 0; i < c->count; i++)
+            excuse_record(&sim.records[c->records[i]]);
         if (c->batch && chance(&sim.fault, 500))
             for (int i = 0; i < c->count; i++)
                 execute_entry(c, i);
+        if (c->copy && sim.dlq_status == QUEUE_OK && chance(&sim.fault, 500))
+            copy_executes(&sim.records[c->records[0]]);
         free(c);
     }
+}
+
+int queue_polls_open(const struct host *h)
+{
+    int open = 0;
+    list_for_each (node, &h->calls)
+        open += list_entry(node, struct call, node)->receive != NULL;
+    return open;
+}
+
+int queue_copies_open(const struct host *h)
+{
+    int open = 0;
+    list_for_each (node, &h->calls)
+        open += list_entry(node, struct call, node)->copy != NULL;
+    return open;
+}
+
+int queue_reserved(const struct host *h)
+{
+    int messages = 0;
+    list_for_each (node, &h->calls) {
+        const struct call *c = list_entry(node, struct call, node);
+        messages += c->receive ? c->receive->max : 0;
+    }
+    return messages;
+}
+
+int queue_batches_open(const struct host *h)
+{
+    int open = 0;
+    list_for_each (node, &h->calls)
+        open += list_entry(node, struct call, node)->batch != NULL;
+    return open;
 }

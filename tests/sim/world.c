@@ -7,15 +7,16 @@
 struct world sim;
 int64_t fault_hits[FAULT_COUNT];
 int64_t checks[INV_COUNT];
+int64_t corners[CORNER_COUNT];
 
 const char *const fault_names[FAULT_COUNT] = {
-#define X(name) #name,
+#define X(name, least) #name,
     FAULTS(X)
 #undef X
 };
 
 const char *const invariant_names[INV_COUNT] = {
-#define X(name) #name,
+#define X(name, least) #name,
     INVARIANTS(X)
 #undef X
 };
@@ -95,6 +96,8 @@ bool step(void)
         sim.now_ms = e.at_ms;
     if (e.host && e.life != e.host->life)
         return true;
+    if (e.host && e.host->ended && e.happen != host_leaves)
+        return true; /* nobody listens any more: what it points at is freed with the host */
     if (e.host && host_asleep(e.host)) { /* happens when it wakes */
         later(e.host->asleep_until_ms - sim.now_ms, e.host, e.happen, e.arg, e.number);
         return true;

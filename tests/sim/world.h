@@ -15,58 +15,125 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HOSTS_MAX = 4, WORKERS_MAX = 8 };
+enum { HOSTS_MAX = 4, WORKERS_MAX = 8, ARRIVALS_MS = 30000 };
 
-/* Faults that a seed switches on, each drawn for itself: most runs lack some of them. */
+/* Faults that a seed switches on, each drawn for itself: most runs lack some of them. The number
+ * is how often it must have struck in a thousand seeds for a run to count (check.c). */
 #define FAULTS(X)                                                                                  \
-    X(receive_lost)    /* never reached the queue */                                               \
-    X(receive_unheard) /* executed, answer lost: counts burn, messages hide */                     \
-    X(receive_late)    /* the answer takes long, perhaps longer than the lease */                  \
-    X(receive_busy)    /* 5xx or throttled */                                                      \
-    X(duplicate)       /* handed out while hidden */                                               \
-    X(batch_lost)                                                                                  \
-    X(batch_unheard) /* executed, answer lost */                                                   \
-    X(batch_late)                                                                                  \
-    X(batch_busy)                                                                                  \
-    X(entry_failed)  /* one entry, not the sender's fault */                                       \
-    X(entry_missing) /* one entry in neither list of the answer */                                 \
-    X(slow_handler)  /* longer than the lease */                                                   \
-    X(handler_error)                                                                               \
-    X(handler_reject)                                                                              \
-    X(target_down) /* for a while every run fails by the target */                                 \
-    X(crash)       /* a host dies and comes back without its memory */                             \
-    X(restart)     /* a host drains and comes back */                                              \
-    X(hurry)       /* a second signal during the drain */                                          \
-    X(pause)       /* a host stands still, then believes its old leases */                         \
-    X(queue_away)  /* for a while nothing reaches the queue */
+    X(receive_lost, 1)    /* never reached the queue */                                            \
+    X(receive_unheard, 1) /* executed, answer lost: counts burn, messages hide */                  \
+    X(receive_late, 1)    /* the answer takes long, perhaps longer than the lease */               \
+    X(receive_busy, 1)    /* 5xx or throttled */                                                   \
+    X(duplicate, 1)       /* handed out while hidden */                                            \
+    X(batch_lost, 1)                                                                               \
+    X(batch_unheard, 1) /* executed, answer lost */                                                \
+    X(batch_late, 1)                                                                               \
+    X(batch_busy, 1)                                                                               \
+    X(copy_lost, 1)                                                                                \
+    X(copy_unheard, 1) /* the dead-letter queue has it, the answer is lost */                      \
+    X(copy_late, 1)                                                                                \
+    X(copy_busy, 1)                                                                                \
+    X(copy_denied, 1)   /* for good: no such dead-letter queue, or no permission */                \
+    X(redrive, 1)       /* received too often: the queue itself moves it */                        \
+    X(call_refused, 1)  /* could not even be started */                                            \
+    X(entry_failed, 1)  /* one entry, not the sender's fault */                                    \
+    X(entry_missing, 1) /* one entry in neither list of the answer */                              \
+    X(no_memory, 1)     /* an allocation of the flow's fails */                                    \
+    X(slow_handler, 1)  /* longer than the lease */                                                \
+    X(handler_error, 1)                                                                            \
+    X(handler_after, 1) /* an error that says when to come again */                                \
+    X(handler_reject, 1)                                                                           \
+    X(target_down, 1)    /* for a while every run fails by the target */                           \
+    X(target_breaker, 1) /* a message that its target fails, and no other */                       \
+    X(token_away, 1)     /* for a while no token can be had: the target is down by hearsay */      \
+    X(held, 1)           /* an operator pauses the intake */                                       \
+    X(crash, 1)          /* a host dies and comes back without its memory */                       \
+    X(restart, 1)        /* a host drains and comes back */                                        \
+    X(hurry, 1)          /* a second signal during the drain */                                    \
+    X(pause, 1)          /* a host stands still, then believes its old leases */                   \
+    X(queue_away, 1)     /* for a while nothing reaches the queue */
 
 enum fault {
-#define X(name) FAULT_##name,
+#define X(name, least) FAULT_##name,
     FAULTS(X)
 #undef X
         FAULT_COUNT
 };
 
-/* What is checked, in the words of contract section 5. */
+/* What is checked, in the words of contract section 5; the number as for the faults. */
 #define INVARIANTS(X)                                                                              \
-    X(no_loss)    /* deleted only after an ack */                                                  \
-    X(one_runner) /* an id in one slot of a process at a time */                                   \
-    X(once)       /* acked is not run again by the same process */                                 \
-    X(lease)      /* in hand is hidden, unless an extension failed */                              \
-    X(newest)     /* no call uses a handle older than one its host has heard of */                 \
-    X(ordered)    /* a settlement is not on the wire beside an extension of the same message */    \
-    X(outage)     /* no receive while the host knows its target is down; one probe */              \
-    X(slots)      /* never more running than slots */                                              \
-    X(drain)      /* no receive after it began; nothing left in hand when it says so */            \
-    X(wire)       /* a message with a request on the wire is not shown to others */                \
-    X(settled)    /* with the faults off everything is settled within a bound */                   \
-    X(clean)      /* every job made is freed */
+    X(no_loss, 1) /* deleted only after an ack, or once a copy was confirmed */                    \
+    X(unrun, 1)  /* no dead letter but for a rejecting run, or a failed one at the last receive */ \
+    X(copied, 1) /* a dead letter is copied at once, and again until it is confirmed */            \
+    X(one_runner, 1) /* an id in one slot of a process at a time */                                \
+    X(once, 1)       /* acked is not run again by the same process while remembered */             \
+    X(remembered, 1) /* done is remembered at an ack, and at nothing else */                       \
+    X(forgotten, 1)  /* a failed key is free again */                                              \
+    X(lease, 1)      /* in hand is hidden, unless an extension failed */                           \
+    X(kept, 1)       /* nothing in hand is let go of without a word to the queue */                \
+    X(newest, 1)     /* no call uses a handle older than one its host has heard of */              \
+    X(ordered, 1)    /* a settlement is not on the wire beside an extension of the message */      \
+    X(fits, 1)       /* a settlement says what the verdict said, hidden for as long as it said */  \
+    X(prompt, 1)     /* a verdict is on the wire at once */                                        \
+    X(entries, 1)    /* a failed entry is on the wire again within the lease */                    \
+    X(permits, 1)    /* no more is asked for than may be in hand */                                \
+    X(attempt, 1)    /* the handler is told receives plus runs again here */                       \
+    X(parked, 1)     /* what waits for its target stays, up to hold, unless the host drains */     \
+    X(outage, 1)     /* no receive while the host knows its target is down; one probe at a time */ \
+    X(held, 1)       /* no receive while an operator has paused it */                              \
+    X(slots, 1)      /* never more running than slots */                                           \
+    X(fence, 1)      /* a cancelled job is fenced before its worker hears of it */                 \
+    X(drain, 1)   /* no receive after it began; nothing left in hand when it says so; in time */   \
+    X(empty, 1)   /* --until-empty leaves when the work is done, and says what is left */          \
+    X(wire, 1)    /* a message with a request on the wire is not shown to others */                \
+    X(counts, 1)  /* flow_counts are the models' own counts */                                     \
+    X(quiet, 1)   /* without faults each message is received once, and nothing is late */          \
+    X(settled, 1) /* with the faults off everything is settled within a bound */                   \
+    X(idle, 1)    /* then a host has one poll open, and leaves at once when told */                \
+    X(clean, 1)   /* every job made is freed */
 
 enum invariant {
-#define X(name) INV_##name,
+#define X(name, least) INV_##name,
     INVARIANTS(X)
 #undef X
         INV_COUNT
+};
+
+/* Corners that a run must have been in. */
+#define CORNERS(X)                                                                                 \
+    X(verdict_during_extension, 1)                                                                 \
+    X(delivered_again_running, 1)                                                                  \
+    X(delivered_again_parked, 1)                                                                   \
+    X(delivered_again_settling, 1)                                                                 \
+    X(older_answer_overtaken, 1)                                                                   \
+    X(lapse_while_waiting, 1)                                                                      \
+    X(lapse_while_running, 1)                                                                      \
+    X(ack_after_lapse, 1)                                                                          \
+    X(acked_comes_again, 1)                                                                        \
+    X(hold_ran_out, 1)                                                                             \
+    X(company_received, 1)                                                                         \
+    X(target_exonerated, 1)                                                                        \
+    X(trial_receive, 1)                                                                            \
+    X(trip_with_polls_open, 1)                                                                     \
+    X(drain_with_waiting, 1)                                                                       \
+    X(drain_with_parked, 1)                                                                        \
+    X(given_up_on_the_wire, 1)                                                                     \
+    X(given_up_unsent, 1)                                                                          \
+    X(settlement_tried_again, 1)                                                                   \
+    X(copy_tried_again, 1)                                                                         \
+    X(copied_exhausted, 1)                                                                         \
+    X(copy_kept, 1)                                                                                \
+    X(lapse_while_copying, 1)                                                                      \
+    X(delivered_again_copying, 1)                                                                  \
+    X(drain_with_copying, 1)                                                                       \
+    X(left_for_later, 1)                                                                           \
+    X(left_empty, 1)
+
+enum corner {
+#define X(name, least) CORNER_##name,
+    CORNERS(X)
+#undef X
+        CORNER_COUNT
 };
 
 struct host;
@@ -79,13 +146,17 @@ struct record {
     int64_t visible_ms;  /* hidden until then */
     int64_t received_ms; /* newest receive; 0: never */
     uint64_t handle;     /* newest; grows */
-    bool deleted;
+    bool gone;           /* deleted, or moved to the dead-letter queue by the queue itself */
     bool acked;          /* some handler's ack has been delivered to a flow */
+    int copies;          /* of it on the dead-letter queue */
+    bool confirmed;      /* some host was told of one */
+    bool failed;         /* a run of it failed by itself */
+    bool burnt;          /* a fault, a drain or the end of a hold took a receive of it */
     bool poison;         /* its handler always fails until the faults are off */
+    bool breaker;        /* its target always fails it, until then */
     struct list visible; /* in queue.ready or queue.hidden */
     struct host *holder; /* last host that was answered with it */
     uint64_t holder_life;
-    uint64_t heard;        /* newest handle that its holder has been told */
     bool excused;          /* a fault since then lets its lease lapse */
     struct host *extender; /* who has an extension of it on the wire */
     uint64_t extender_life;
@@ -99,26 +170,100 @@ struct run {
     struct job *job;
     struct record *record;
     bool sent;
-    bool probe; /* began while its host knew that the target is down */
+    bool probe; /* to try a target that was down */
+};
+
+/* Where a message is by what its host was told and has said: view.c. */
+enum phase {
+    PHASE_GONE,
+    PHASE_WAITING,
+    PHASE_RUNNING,
+    PHASE_PARKED,
+    PHASE_COPYING,
+    PHASE_DECIDED,
+};
+
+/* What the queue must be told of a message. */
+enum kind { KIND_DELETE, KIND_RETRY, KIND_REJECT, KIND_RELEASE, KIND_COUNT };
+
+/* A message as one life of a host must see it, worked out from what crossed the seam alone. */
+struct view {
+    enum phase phase;
+    bool odd;   /* more than one continuation is right: no exact expectations until it is settled */
+    bool slept; /* its host stood still: nothing of it is on time */
+    bool anew;  /* it was not in hand when the host was told of it last */
+    uint64_t handle; /* newest one that the host was told while it had the message */
+    int receives;
+    int64_t lease_ms;     /* end of the lease by what the host was told */
+    uint64_t told_handle; /* in the last answer, newer or not */
+    int told_receives;
+    int64_t told_lease_ms;
+    int starts;           /* since it was received */
+    uint64_t extending;   /* handle of the extension on the wire; 0: none */
+    int64_t extend_ms;    /* an extension is on the wire by then; 0: no saying */
+    int64_t parked_ms;    /* first parking since it was received; 0: none */
+    int probed;           /* runs to try a target that was down */
+    int comebacks;        /* times its target came back by another, while it was parked */
+    int64_t copying_ms;   /* COPYING: since when */
+    bool exhausted;       /* COPYING: it is its last receive; otherwise it was rejected */
+    bool copy_open;       /* a copy is on the wire */
+    bool copied;          /* its host was told that the dead-letter queue has it */
+    enum kind kind;       /* DECIDED: what the queue must be told */
+    int low_s, high_s;    /* DECIDED: and for how long it hides */
+    int64_t due_ms;       /* DECIDED, COPYING: on the wire by then; 0: no saying */
+    bool sent;            /* DECIDED: it has been on the wire */
+    bool late;            /* it was sent after the lease had ended */
+    int tries;            /* that failed */
+    int visibility_s;     /* as it was sent */
+    int64_t acked_ms;     /* when a handler acked it in this life; 0: never */
+    int64_t own_retry_ms; /* when a retry of this life's own is due; 0: none, -1: no saying */
+};
+
+/* Between these must a count of the program's be; they differ by what an odd view may be. */
+struct bounds {
+    int64_t low, high;
+};
+
+struct tally {
+    int64_t received, started, claims, done_claims, drain_received;
+    struct bounds settled[KIND_COUNT], extensions, entries_failed, lease_lost, drain_gave_up;
 };
 
 struct host {
     int index;
     bool up;
     bool draining;
-    uint64_t life; /* grows at each start; events of an older life are dropped */
+    bool until_empty;
+    bool held;       /* by an operator */
+    bool trialled;   /* it was down already when the token went */
+    bool token_away; /* it was told that its target is down by hearsay */
+    uint64_t life;   /* grows at each start; events of an older life are dropped */
     int64_t asleep_until_ms;
+    int64_t drain_ms; /* it may take so long */
+    int64_t drain_began_ms;
+    int64_t hold_ms, probe_ms, patience_ms, ttl_ms;
+    double retry_base_s;
+    bool dead_letters; /* it has been told of a queue for them */
+    int wait_s, batch;
     int workers, slots;
+    int homing; /* messages whose verdict it is just being told: on no account of its */
     int busy[WORKERS_MAX];
     struct list running;
     struct list calls; /* struct call, on the wire */
     struct flow *flow;
     struct dedupe *dedupe;
     bool down_known; /* it has heard that the target failed */
+    bool probe_sent; /* the last probe reached the target */
+    int64_t probed_ms;
     int probes;
     bool ended;
+    bool hurried;
+    bool slept;
     enum flow_end end;
-    uint8_t *acked; /* per record: acked in this life */
+    bool troubled; /* a fault touched it: leases may have lapsed */
+    bool unsure; /* more than one course is right for it, after a failed allocation for instance */
+    struct tally tally;
+    struct view *views; /* per record */
 };
 
 struct event {
@@ -141,14 +286,20 @@ struct world {
     uint64_t order;
     struct rng shuffle, load, fault, handler, host_random;
     bool enabled[FAULT_COUNT];
+    bool quiet;          /* no faults at all */
+    bool closing;        /* hosts that end stay away */
+    struct host *inside; /* whose flow is running: its allocations may fail */
+    bool starving;       /* one did, since it was entered */
     int visibility_s;
+    enum queue_status dlq_status; /* what a copy is answered for good; QUEUE_OK: it is taken */
+    int max_receives;             /* the queue's maxReceiveCount; 0: none */
     double retry_cap_s;
 
     struct record *records;
     int count;
     struct list ready;  /* visible */
     struct list hidden; /* by visible_ms */
-    int deleted;
+    int gone;
     bool target_down;
     bool queue_away;
 
@@ -164,6 +315,7 @@ extern int64_t fault_hits[FAULT_COUNT];
 extern int64_t checks[INV_COUNT];
 extern const char *const fault_names[FAULT_COUNT];
 extern const char *const invariant_names[INV_COUNT];
+extern int64_t corners[CORNER_COUNT];
 
 /* world.c: time and chance. */
 void later(int64_t delay_ms, struct host *host, void (*happen)(void *, uint64_t), void *arg,
@@ -173,12 +325,20 @@ int64_t between(struct rng *r, int64_t low, int64_t high);
 bool chance(struct rng *r, int per_mille);
 bool strikes(enum fault f, int per_mille); /* only while faults are on */
 void note(uint64_t what, uint64_t which);  /* into the log's hash */
-extern int watched; /* the number of the message whose life is told; -1: none */
+enum { WATCH_NONE = -1, WATCH_ALL = -2 };
+extern int watched; /* the number of the message whose life is told */
 void tell(const struct record *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* check.c: counts the check; ends the run with words when it fails. */
 void check(enum invariant i, bool good, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void check_report(void);
+int check_reach(uint64_t seeds); /* 1, with words, if something was exercised too rarely */
+
+/* memory.c: the simulator's own memory, which never fails it. */
+void *grab(size_t bytes);
+void enter_flow(struct host *h);
+void leave_flow(struct host *h); /* after a failed allocation anything of its may be late */
 
 /* queue.c */
 void queue_fill(int count);
@@ -186,15 +346,53 @@ struct queue queue_for(struct host *h);
 void queue_forget_calls(struct host *h);
 void queue_forget_events(void);
 struct record *record_of(const char *id);
+int queue_polls_open(const struct host *h);
+int queue_copies_open(const struct host *h);
+int queue_reserved(const struct host *h); /* messages that open polls ask for */
+int queue_batches_open(const struct host *h);
 
 /* pool.c */
+extern const char target_name[];
 struct workers workers_for(struct host *h);
 void workers_forget(struct host *h);
+
+/* view.c */
+struct view *view_of(struct host *h, const struct record *r);
+void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
+                int64_t first_byte_ms);
+void view_claimed(struct host *h, struct record *r, enum claim answer);
+void view_started(struct host *h, struct record *r, const struct job *job);
+bool view_blamed(struct host *h, const struct run *run); /* its target failed it alone */
+void view_verdict(struct host *h, struct record *r, const struct job *job, bool blamed);
+void view_target_up(struct host *h, bool proven); /* a probe was answered, or told so */
+void view_probes(struct host *h, struct record *r);
+void view_cancelled(struct host *h, struct record *r, bool sent, int64_t wire_until_ms);
+bool view_is_extension(struct host *h, const struct record *r, const struct queue_entry *e,
+                       enum queue_op op);
+void view_extends(struct host *h, struct record *r, uint64_t handle);
+void view_extended(struct host *h, struct record *r, uint64_t handle, const struct queue_batch *b,
+                   const struct queue_entry *e);
+void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_op op,
+                  int visibility_s);
+void view_settled(struct host *h, struct record *r, uint64_t handle, const struct queue_batch *b,
+                  const struct queue_entry *e);
+void view_copies(struct host *h, struct record *r, const struct queue_copy *copy);
+void view_copied(struct host *h, struct record *r, const struct queue_result *result);
+void view_deletes(struct host *h, const struct record *r);
+void view_drains(struct host *h);
+void view_sleeps(struct host *h);
+void view_all_odd(struct host *h);
+void view_counts(struct host *h);            /* the program's counts against its own */
+void view_end(struct host *h);               /* what must be over when a flow says it has drained */
+bool view_has_company(const struct host *h); /* all in hand have tried in vain for long */
+int view_in_hand(const struct host *h);      /* waiting, running or parked, under its lease */
 
 /* host.c */
 void host_start(struct host *h);
 void host_trouble(void *arg, uint64_t number); /* the events that crash, restart, pause hosts */
+void host_leaves(void *arg, uint64_t number);
 void host_crash(struct host *h);
+void host_drain(struct host *h);
 void host_free(struct host *h);
 bool host_asleep(struct host *h);
 
