@@ -135,6 +135,10 @@ static void advise(const struct sqs_context *c, const struct queue_result *resul
         snprintf(out, size,
                  "check the queue's KMS key, and that the AWS credentials may use it "
                  "(kms:Decrypt)");
+    else if (result->status == QUEUE_DENIED && strcmp(c->operation, "SendMessage") == 0)
+        snprintf(out, size,
+                 "check the AWS credentials, and that their policy allows sqs:SendMessage on this "
+                 "queue");
     else if (result->status == QUEUE_DENIED)
         snprintf(out, size,
                  "check the AWS credentials, and that their policy allows sqs:ReceiveMessage, "

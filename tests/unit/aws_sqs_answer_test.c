@@ -411,6 +411,22 @@ static void clocks(void **state)
     }
 }
 
+/* Another permission, on another queue. */
+static void advice_for_a_copy(void **state)
+{
+    (void)state;
+    struct queue_result result;
+    struct sqs_context copying = {"SendMessage", "http://q/dead", "eu-west-1"};
+    struct made m = answer(403, NULL, "{\"__type\":\"AccessDenied\"}");
+    m.r.head = &m.head;
+    assert_null(sqs_read_answer(&m.r, &copying, &result));
+    buf_free(&m.head);
+    assert_int_equal(result.status, QUEUE_DENIED);
+    assert_non_null(strstr(result.text, "sqs:SendMessage"));
+    assert_non_null(strstr(result.text, "http://q/dead"));
+    assert_null(strstr(result.text, "ReceiveMessage"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +442,7 @@ int main(void)
         cmocka_unit_test(odd_members_are_survived),
         cmocka_unit_test(entries_by_entries),
         cmocka_unit_test(clocks),
+        cmocka_unit_test(advice_for_a_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
