@@ -428,7 +428,7 @@ static void extension_refused(struct host *h, struct view *v)
 static void perhaps_release(struct host *h)
 {
     h->tally.settled[KIND_RELEASE].high++;
-    h->tally.entries_failed.high++;
+    h->tally.entries_failed.high += 2; /* the entry, and that it is given up */
     gives_up(h, false);
 }
 
