@@ -71,7 +71,7 @@ $(BUILD)/sim: $(SIM_OBJ) $(BUILD)/job.o $(call archive,base policy flow)
 	$(Q)$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) $(SIM_LINK) -o $@ $(SIM_OBJ) \
 	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(BUILD)/job.o $(libs)
 sim: $(BUILD)/sim
-	$< $(if $(SEED),--seed $(SEED),--seeds 5000)
+	$< $(if $(SEED),--seed $(SEED),--seeds 20000)
 
 # New seeds for so many minutes.
 MINUTES ?= 10
