@@ -79,10 +79,14 @@ class Keycloak:
     ADMIN = "boot-admin"
     PASSWORD = "boot-password"
 
-    def __init__(self, cache, log_dir, realms=("customers", "mailnames")):
+    def __init__(self, cache, log_dir, realms=("customers", "mailnames"), folder=None):
+        """folder: where it keeps its database, for one that is to be killed and started again."""
         self.port, self.management = procs.free_port(), procs.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.cache, self.log_dir, self.realms = cache, log_dir, realms
+        # Without a delay: what was answered outlives a SIGKILL.
+        self.database = [f"--db-url=jdbc:h2:file:{folder}/keycloak;NON_KEYWORDS=VALUE;"
+                         "DB_CLOSE_ON_EXIT=FALSE;WRITE_DELAY=0"] if folder else []
         self.process = None
 
     def start(self):
@@ -92,7 +96,8 @@ class Keycloak:
             "Keycloak",
             [os.path.join(home, "bin", "kc.sh"), "start", "--optimized", "--cache=local",
              "--http-enabled=true", "--hostname-strict=false", "--http-host=127.0.0.1",
-             f"--http-port={self.port}", f"--http-management-port={self.management}"],
+             f"--http-port={self.port}", f"--http-management-port={self.management}",
+             *self.database],
             os.path.join(self.log_dir, "keycloak.log"),
             env={"KC_BOOTSTRAP_ADMIN_USERNAME": self.ADMIN,
                  "KC_BOOTSTRAP_ADMIN_PASSWORD": self.PASSWORD,
@@ -106,8 +111,15 @@ class Keycloak:
         except OSError:
             return False
 
-    def wait(self):
+    def kill(self):
+        """SIGKILL; start() and wait_ready() bring it back on the same port."""
+        self.process.kill()
+
+    def wait_ready(self):
         self.process.wait_ready(self._ready)
+
+    def wait(self):
+        self.wait_ready()
         for name in self.realms:
             self.add_realm(name)
         return self

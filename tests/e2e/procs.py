@@ -80,6 +80,10 @@ class Process:
                 self.popen.wait(patience)
             except subprocess.TimeoutExpired:
                 pass
+        self.kill()
+
+    def kill(self):
+        """The whole group, at once."""
         try:
             os.killpg(self.popen.pid, signal.SIGKILL)
         except ProcessLookupError:

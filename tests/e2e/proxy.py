@@ -30,6 +30,7 @@ Commands come as lines of JSON on stdin, each answered by a line on stdout:
 The process ends when stdin does.
 """
 import asyncio
+import dataclasses
 import json
 import re
 import socket
@@ -149,6 +150,18 @@ class Upstream:
         self.reader = self.writer = None
 
 
+@dataclasses.dataclass
+class Call:
+    """One request on its way: its line in the log, its head's fields, and its bytes."""
+    entry: dict
+    fields: dict
+    head: bytes
+    raw: bytes
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    upstream: Upstream
+
+
 class Route:
     """One listening port and the server behind it."""
 
@@ -191,45 +204,64 @@ class Route:
         entry = {"route": self.name, "conn": connection, "t0": time.time(), "method": method,
                  "path": path, "target": fields.get("x-amz-target", "").rpartition(".")[2],
                  "status": 0, "gone": False, "req": body.decode("utf-8", "replace"), "res": ""}
-        fault = next((f for f in self.proxy.faults if f.takes(entry)), None)
-        before, after = self.proxy.delay_of(method, path)
-        if fault:
-            before, after = before + fault.before, after + fault.after
-        answer, closing = None, True
+        call = Call(entry, fields, head, raw, reader, writer, upstream)
         self.proxy.open[id(entry)] = (method, path)
         try:
-            if before:
-                await asyncio.sleep(before)
-            got = None
-            if not fault or fault.pass_on:
-                got = await self.exchange(head, raw, method, reader, writer, upstream)
-            if got:
-                entry["status"], answer, answered, closing = got
-                entry["res"] = answered.decode("utf-8", "replace")
-            if fault:
-                entry["fault"] = True
-                answer, closing = fault.answer(), not fault.status
-            if after:
-                await asyncio.sleep(after)
+            answer, closing = await self.answer(call)
         except (Gone, OSError):
             upstream.close()
+            answer, closing = None, True
         entry["gone"] = is_gone(reader, writer)
         if answer and not entry["gone"]:
-            writer.write(answer)
-            try:
-                await writer.drain()
-            except ConnectionError:
-                entry["gone"] = True
+            closing = not await self.tell(call, answer) or closing
         entry["t1"] = time.time()
         del self.proxy.open[id(entry)]
         self.proxy.record(entry)
         return not closing and not entry["gone"]
 
-    async def exchange(self, head, raw, method, reader, writer, upstream):
+    async def answer(self, call):
+        """What the client is to be told, None for nothing, and whether the connection ends there."""
+        entry = call.entry
+        fault = next((f for f in self.proxy.faults if f.takes(entry)), None)
+        before, after = self.proxy.delay_of(entry["method"], entry["path"])
+        if fault:
+            entry["fault"] = True
+            before, after = before + fault.before, after + fault.after
+        if before:
+            await asyncio.sleep(before)
+        answer, closing = None, True
+        if not fault or fault.pass_on:
+            answer, closing = await self.pass_on(call)
+        if fault:
+            answer, closing = fault.answer(), not fault.status
+        if after:
+            await asyncio.sleep(after)
+        return answer, closing
+
+    async def pass_on(self, call):
+        """The server's answer, written into the entry too; (None, True) if there was none."""
+        got = await self.exchange(call)
+        if not got:
+            return None, True
+        call.entry["status"], answer, body, closing = got
+        call.entry["res"] = body.decode("utf-8", "replace")
+        return answer, closing
+
+    async def tell(self, call, answer):
+        """False: the connection ends here."""
+        call.writer.write(answer)
+        try:
+            await call.writer.drain()
+        except ConnectionError:
+            call.entry["gone"] = True
+        return True
+
+    async def exchange(self, call):
+        upstream = call.upstream
+        talk = asyncio.ensure_future(upstream.exchange(call.head, call.raw, call.entry["method"]))
         if self.name != "queue":
-            return await upstream.exchange(head, raw, method)
-        talk = asyncio.ensure_future(upstream.exchange(head, raw, method))
-        watch = asyncio.ensure_future(until_gone(reader, writer))
+            return await talk
+        watch = asyncio.ensure_future(until_gone(call.reader, call.writer))
         await asyncio.wait({talk, watch}, return_when=asyncio.FIRST_COMPLETED)
         watch.cancel()
         if talk.done():
@@ -240,6 +272,8 @@ class Route:
 
 
 class Proxy:
+    route = Route
+
     def __init__(self, log_path):
         self.log = open(log_path, "a", buffering=1)
         self.routes = {}
@@ -286,7 +320,7 @@ class Proxy:
         for spec in routes:
             name, _, address = spec.partition("=")
             host, _, port = address.rpartition(":")
-            self.routes[name] = Route(self, name, (host, int(port)))
+            self.routes[name] = self.route(self, name, (host, int(port)))
             await self.routes[name].listen()
         print(json.dumps({name: r.port for name, r in self.routes.items()}), flush=True)
         stdin = asyncio.StreamReader()

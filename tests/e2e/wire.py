@@ -13,11 +13,13 @@ PROXY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "proxy.py")
 class Wire:
     """routes: name -> URL of the server. url[name] is the proxy's own URL for it."""
 
+    program = PROXY
+
     def __init__(self, log_path, **routes):
         self.log_path = log_path
         targets = [f"{name}={url.rpartition('//')[2].rstrip('/')}" for name, url in routes.items()]
-        self.popen = procs.spawn([sys.executable, PROXY, log_path, *targets], stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, text=True)
+        self.popen = procs.spawn([sys.executable, self.program, log_path, *targets],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         ports = json.loads(self.popen.stdout.readline())
         self.url = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
 
