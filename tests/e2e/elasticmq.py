@@ -40,12 +40,15 @@ class ElasticMQ:
             os.path.join(self.log_dir, "elasticmq.log"))
         return self
 
-    def wait(self):
+    def wait_ready(self):
         self.process.wait_ready(lambda: procs.listening(self.port))
+
+    def wait(self):
+        self.wait_ready()
         return self
 
     def kill(self):
-        """SIGKILL; start() and wait() bring it back on the same port."""
+        """SIGKILL; start() and wait_ready() bring it back on the same port."""
         self.process.kill()
 
     def stop(self):

@@ -10,16 +10,18 @@ from wire import Wire
 
 
 class Stage:
+    wiring = Wire
+
     def __init__(self, folder, queue_server, sqs, keycloak=None, realm="customers",
-                 visibility=30):
+                 visibility=30, routes=None):
         self.folder = str(folder)
         self.queue = create_queue(sqs, "stage", VisibilityTimeout=visibility)
         self.visibility = visibility
-        routes = {"queue": queue_server.url}
+        routes = {**(routes or {}), "queue": queue_server.url}
         if keycloak is not None:
             routes["keycloak"] = keycloak.url
             self.realm = Realm(keycloak.url, realm)
-        self.wire = Wire(os.path.join(self.folder, "wire.jsonl"), **routes)
+        self.wire = self.wiring(os.path.join(self.folder, "wire.jsonl"), **routes)
         self.secret_file = self.secret("client-secret", CLIENT_SECRET)
 
     def file(self, name, text):

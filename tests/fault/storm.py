@@ -1,0 +1,63 @@
+"""A storm: events are registered while everything fails that can. Requests and answers are cut,
+stalled, truncated and refused, deletes fail, messages come twice, the host is killed at random
+moments, and the real servers are killed and started again."""
+import random
+import time
+
+SETTINGS = {
+    "workers": {"max": 2}, "slots": 8, "queue": {"wait": 2},
+    "http": {"timeout": 3}, "breaker": {"probe": 0.2},
+    # Fewer than the queue allows: so the queue moves nothing by itself when an answer with a
+    # message is cut, and whatever is in the dead-letter queue was put there by the host.
+    "retry": {"base": 1, "cap": 2, "max_attempts": 8},
+}
+QUEUE = {"cut_before": 0.01, "cut_after": 0.01, "cut_within": 0.005, "truncated": 0.005,
+         "stalled": 0.003, "late": 0.002, "throttled": 0.02, "fail_delete": 0.1, "duplicate": 0.05}
+
+
+def keycloak_rates(share):
+    """The share of all requests to Keycloak that something befalls."""
+    return {"cut_before": share / 4, "cut_after": share / 4, "cut_within": share / 12,
+            "truncated": share / 12, "stalled": share / 24, "late": share / 24,
+            "throttled": share / 4}
+
+
+class Storm:
+    def __init__(self, scene, feeder, seed, kills, restarts, share):
+        """restarts: names of servers, each to be killed once; they and the kills come at moments
+        of the work done, drawn from the seed."""
+        self.scene, self.feeder, self.random = scene, feeder, random.Random(seed)
+        deeds = [self.kill] * kills + [lambda name=name: self.restart(name) for name in restarts]
+        self.random.shuffle(deeds)
+        moments = sorted(self.random.uniform(0.02, 0.95) for _ in deeds)
+        self.plan = list(zip(moments, deeds))
+        self.seed, self.share = seed, share
+
+    def kill(self):
+        time.sleep(self.random.uniform(0, 0.5))
+        self.scene.kill_host()
+        self.scene.start(**SETTINGS)
+
+    def restart(self, name):
+        with self.feeder.pause:
+            self.scene.restart(name)
+
+    def done(self):
+        self.feeder.check()
+        assert self.scene.running.popen.poll() is None, self.scene.running.text[-4000:]
+        return self.feeder.sent - sum(self.scene.queue.counts())
+
+    def rage(self, longest_s):
+        scene, wire = self.scene, self.scene.wire
+        wire.tell("faults", route="queue", seed=self.seed, rates=QUEUE)
+        wire.tell("faults", route="keycloak", seed=self.seed + 1,
+                  rates=keycloak_rates(self.share))
+        end = time.monotonic() + longest_s
+        self.feeder.start()
+        scene.start(**SETTINGS)
+        while (done := self.done()) < self.feeder.total:
+            if self.plan and done >= self.plan[0][0] * self.feeder.total:
+                self.plan.pop(0)[1]()
+            assert time.monotonic() < end, f"{done} of {self.feeder.total} after {longest_s} s"
+            time.sleep(0.1)
+        scene.stop_host()
