@@ -14,6 +14,7 @@ from wire import Wire
 HERE = os.path.dirname(os.path.abspath(__file__))
 HANDLER = os.path.join(HERE, "handler.lua")
 PAGE = 2000
+BACKLOG = 2000  # more slow ElasticMQ down, whose file takes every change at once
 
 
 class FaultyWire(Wire):
@@ -29,13 +30,13 @@ def kind_of(n):
 
 
 class Feeder(threading.Thread):
-    """Sends events 1 to total straight to the queue, `rate` a second or as fast as it takes them.
-    They are written down once the queue has confirmed them."""
+    """Sends events 1 to total straight to the queue, `rate` a second or as fast as they are worked
+    off: whoever watches sets `done`. They are written down once the queue has confirmed them."""
 
     def __init__(self, scene, total, rate=None):
         super().__init__(daemon=True)
         self.scene, self.total, self.rate = scene, total, rate
-        self.sent, self.error = 0, None
+        self.sent, self.done, self.error = 0, 0, None
         self.pause = threading.Lock()
 
     def run(self):
@@ -46,6 +47,9 @@ class Feeder(threading.Thread):
             while self.sent < self.total and not self.error:
                 if self.rate:
                     time.sleep(max(0, begin + self.sent / self.rate - time.monotonic()))
+                elif self.sent - self.done > BACKLOG:
+                    time.sleep(0.1)
+                    continue
                 try:
                     with self.pause:
                         self.send(out, min(size, self.total - self.sent))

@@ -45,7 +45,9 @@ class Storm:
     def done(self):
         self.feeder.check()
         assert self.scene.running.popen.poll() is None, self.scene.running.text[-4000:]
-        return self.feeder.sent - sum(self.scene.queue.counts())
+        sent = self.feeder.sent  # first: what is sent meanwhile is not done yet
+        self.feeder.done = sent - sum(self.scene.queue.counts())
+        return self.feeder.done
 
     def rage(self, longest_s):
         scene, wire = self.scene, self.scene.wire
