@@ -33,9 +33,9 @@ class Feeder(threading.Thread):
     """Sends events 1 to total straight to the queue, `rate` a second or as fast as they are worked
     off: whoever watches sets `done`. They are written down once the queue has confirmed them."""
 
-    def __init__(self, scene, total, rate=None):
+    def __init__(self, scene, total, rate=None, kind=kind_of):
         super().__init__(daemon=True)
-        self.scene, self.total, self.rate = scene, total, rate
+        self.scene, self.total, self.rate, self.kind = scene, total, rate, kind
         self.sent, self.done, self.error = 0, 0, None
         self.pause = threading.Lock()
 
@@ -57,7 +57,7 @@ class Feeder(threading.Thread):
                     self.error = e
 
     def send(self, out, count):
-        events = [{"n": n, "kind": kind_of(n), "user": f"{self.scene.stem}-{n}"}
+        events = [{"n": n, "kind": self.kind(n), "user": f"{self.scene.stem}-{n}"}
                   for n in range(self.sent + 1, self.sent + 1 + count)]
         answer = self.scene.client.send_message_batch(QueueUrl=self.scene.queue.url, Entries=[
             {"Id": str(e["n"]), "MessageBody": json.dumps(e), "MessageAttributes": {"traceparent": {
