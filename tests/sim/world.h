@@ -342,10 +342,14 @@ void leave_flow(struct host *h); /* after a failed allocation anything of its ma
 
 /* queue.c */
 void queue_fill(int count);
+struct record *record_of(const char *id);
+
+/* receive.c */
+void queue_forget_events(void);
+
+/* wire.c */
 struct queue queue_for(struct host *h);
 void queue_forget_calls(struct host *h);
-void queue_forget_events(void);
-struct record *record_of(const char *id);
 int queue_polls_open(const struct host *h);
 int queue_copies_open(const struct host *h);
 int queue_reserved(const struct host *h); /* messages that open polls ask for */
@@ -358,6 +362,14 @@ void workers_forget(struct host *h);
 
 /* view.c */
 struct view *view_of(struct host *h, const struct record *r);
+void view_drains(struct host *h);
+void view_sleeps(struct host *h);
+void view_all_odd(struct host *h);
+void view_counts(struct host *h);       /* the program's counts against its own */
+void view_end(struct host *h);          /* what must be over when a flow says it has drained */
+int view_in_hand(const struct host *h); /* waiting, running or parked, under its lease */
+
+/* view_runs.c: what the host hears */
 void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
                 int64_t first_byte_ms);
 void view_claimed(struct host *h, struct record *r, enum claim answer);
@@ -366,7 +378,10 @@ bool view_blamed(struct host *h, const struct run *run); /* its target failed it
 void view_verdict(struct host *h, struct record *r, const struct job *job, bool blamed);
 void view_target_up(struct host *h, bool proven); /* a probe was answered, or told so */
 void view_probes(struct host *h, struct record *r);
+bool view_has_company(const struct host *h); /* all in hand have tried in vain for long */
 void view_cancelled(struct host *h, struct record *r, bool sent, int64_t wire_until_ms);
+
+/* view_says.c: what it says to the queue */
 bool view_is_extension(struct host *h, const struct record *r, const struct queue_entry *e,
                        enum queue_op op);
 void view_extends(struct host *h, struct record *r, uint64_t handle);
@@ -379,13 +394,6 @@ void view_settled(struct host *h, struct record *r, uint64_t handle, const struc
 void view_copies(struct host *h, struct record *r, const struct queue_copy *copy);
 void view_copied(struct host *h, struct record *r, const struct queue_result *result);
 void view_deletes(struct host *h, const struct record *r);
-void view_drains(struct host *h);
-void view_sleeps(struct host *h);
-void view_all_odd(struct host *h);
-void view_counts(struct host *h);            /* the program's counts against its own */
-void view_end(struct host *h);               /* what must be over when a flow says it has drained */
-bool view_has_company(const struct host *h); /* all in hand have tried in vain for long */
-int view_in_hand(const struct host *h);      /* waiting, running or parked, under its lease */
 
 /* host.c */
 void host_start(struct host *h);

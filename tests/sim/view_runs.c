@@ -1,0 +1,260 @@
+/* What a host was told of a message, and what came of its runs. */
+#include "view.h"
+
+#include "policy/retry.h"
+
+#include <math.h>
+
+/* ---- in ---- */
+
+static void anew(struct view *v)
+{
+    *v = (struct view){.phase = PHASE_WAITING,
+                       .anew = true,
+                       .handle = v->told_handle,
+                       .receives = v->told_receives,
+                       .lease_ms = v->told_lease_ms,
+                       .told_handle = v->told_handle,
+                       .told_receives = v->told_receives,
+                       .told_lease_ms = v->told_lease_ms,
+                       .acked_ms = v->acked_ms,
+                       .slept = v->told_lease_ms <= sim.now_ms}; /* read after a stall */
+    set_extend(v);
+}
+
+static void delivered_again(struct host *h, struct view *v)
+{
+    v->anew = false;
+    if (v->phase != PHASE_RUNNING && lapsed(v)) {
+        v->odd = true; /* in hand no more, or about to be let go of */
+        corners[CORNER_lapse_while_waiting] +=
+            v->phase == PHASE_WAITING || v->phase == PHASE_PARKED;
+    }
+    if (v->phase == PHASE_RUNNING)
+        corners[CORNER_delivered_again_running]++;
+    else if (v->phase == PHASE_PARKED)
+        corners[CORNER_delivered_again_parked]++;
+    else if (v->phase == PHASE_COPYING)
+        corners[CORNER_delivered_again_copying]++;
+    else if (v->phase == PHASE_DECIDED)
+        corners[CORNER_delivered_again_settling]++;
+    if (v->told_receives < v->receives) {
+        corners[CORNER_older_answer_overtaken]++;
+        return;
+    }
+    v->odd = v->odd || hold_over(h, v);
+    v->handle = v->told_handle;
+    v->receives = v->told_receives;
+    v->lease_ms = v->told_lease_ms;
+    set_extend(v);
+}
+
+void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
+                int64_t first_byte_ms)
+{
+    struct view *v = view_of(h, r);
+    check_overdue(h, v);
+    h->tally.received++;
+    h->tally.drain_received += h->draining;
+    v->own_retry_ms = 0;
+    v->told_handle = handle;
+    v->told_receives = receives;
+    v->told_lease_ms = first_byte_ms + sim.visibility_s * INT64_C(1000);
+    if (v->phase != PHASE_GONE) {
+        delivered_again(h, v);
+        return;
+    }
+    anew(v);
+    if (h->draining)
+        decide(v, KIND_RELEASE, 0, 0);
+}
+
+/* Only what is not in hand claims its key. */
+void view_claimed(struct host *h, struct record *r, enum claim answer)
+{
+    struct view *v = view_of(h, r);
+    check(INV_kept, v->anew || v->odd, "%s was in the hand of host %d, which has forgotten it",
+          r->id, h->index);
+    if (!v->anew)
+        anew(v);
+    h->tally.claims++;
+    check(INV_forgotten, answer != CLAIM_HELD, "%s has nobody in host %d, but its key is held",
+          r->id, h->index);
+    if (answer == CLAIM_DONE) {
+        check(INV_remembered, v->acked_ms > 0, "host %d never acked %s but thinks so", h->index,
+              r->id);
+        corners[CORNER_acked_comes_again]++;
+        h->tally.done_claims++;
+        decide(v, KIND_DELETE, 0, 0);
+    } else if (answer == CLAIM_NO_MEMORY) {
+        decide(v, KIND_RELEASE, 5, 5);
+    }
+}
+
+/* ---- runs ---- */
+
+void view_started(struct host *h, struct record *r, const struct job *job)
+{
+    struct view *v = view_of(h, r);
+    check(INV_one_runner, v->odd || v->phase == PHASE_WAITING || v->phase == PHASE_PARKED,
+          "%s runs in host %d, where it is %s", r->id, h->index,
+          v->phase == PHASE_RUNNING ? "running" : "settled or being settled");
+    if (!v->odd) {
+        check(INV_attempt, job->attempt == v->receives + v->starts,
+              "%s is told of attempt %d after %d receives and %d runs here", r->id, job->attempt,
+              v->receives, v->starts);
+        check(INV_lease, sim.now_ms <= v->lease_ms || v->slept,
+              "%s runs in host %d after its lease ended", r->id, h->index);
+    }
+    check_overdue(h, v);
+    v->starts++;
+    v->phase = PHASE_RUNNING;
+}
+
+void decide_retry(struct host *h, struct view *v, int64_t after_ms)
+{
+    double ceiling = fmin(sim.retry_cap_s, ldexp(h->retry_base_s, v->receives + v->starts - 2));
+    int after_s = (int)((after_ms + 999) / 1000);
+    if (after_ms >= 0)
+        decide(v, KIND_RETRY, after_s, after_s);
+    else
+        decide(v, KIND_RETRY, RETRY_MIN_S,
+               ceiling > RETRY_MIN_S ? (int)ceil(ceiling) : RETRY_MIN_S);
+}
+
+void decide_keep(struct view *v)
+{
+    decide(v, KIND_RETRY, (int)sim.retry_cap_s, (int)sim.retry_cap_s);
+}
+
+static void dies(struct host *h, struct view *v, bool exhausted)
+{
+    if (!h->dead_letters) {
+        decide_keep(v);
+        return;
+    }
+    v->phase = PHASE_COPYING;
+    v->exhausted = exhausted;
+    v->copying_ms = sim.now_ms;
+    set_due(v, 0);
+    if (queue_copies_open(h) >= COPIES_AT_ONCE)
+        v->due_ms = 0;
+}
+
+static void verdict_after_lapse(struct host *h, struct view *v, const struct job *job)
+{
+    if (!v->odd && !v->slept && sim.now_ms > v->lease_ms + 1) {
+        h->tally.lease_lost.low++;
+        check(INV_lease, atomic_load(&job->lease_lost), "%s is not told that its lease has lapsed",
+              job->id);
+        corners[CORNER_lapse_while_running]++;
+    }
+    if (job->outcome == OUTCOME_ACK)
+        corners[CORNER_ack_after_lapse]++;
+    v->odd = true;
+    v->phase = PHASE_DECIDED;
+}
+
+/* A message that its target fails again each time after others have brought it back. */
+bool view_blamed(struct host *h, const struct run *run)
+{
+    return run->job->target_failed && !run->probe &&
+           view_of(h, run->record)->comebacks >= COMEBACKS_MAX;
+}
+
+void view_target_up(struct host *h, bool proven)
+{
+    for (int i = 0; i < sim.count; i++) {
+        struct view *v = &h->views[i];
+        if (v->phase != PHASE_PARKED)
+            continue;
+        v->comebacks += proven;
+        v->odd = v->odd || hold_over(h, v) || lapsed(v);
+        v->phase = PHASE_WAITING;
+        tell(&sim.records[i], "host %d: its target is back%s", h->index,
+             proven ? ", tried by another" : "");
+        h->unsure = h->unsure || (v->odd && v->comebacks >= COMEBACKS_MAX);
+    }
+}
+
+/* Those that wait take turns. */
+void view_probes(struct host *h, struct record *r)
+{
+    struct view *v = view_of(h, r);
+    for (int i = 0; i < sim.count && !h->unsure && !v->odd; i++) {
+        const struct view *other = &h->views[i];
+        bool waits = other->phase == PHASE_PARKED && in_hand(h, other);
+        check(INV_outage, !waits || other == v || other->probed >= v->probed,
+              "host %d tries its target with %s for the %dth time, m%d waits for its %dth",
+              h->index, r->id, v->probed + 1, i, other->probed + 1);
+    }
+    v->probed++;
+}
+
+bool view_has_company(const struct host *h)
+{
+    for (int i = 0; i < sim.count; i++) {
+        const struct view *v = &h->views[i];
+        if (in_hand(h, v) && v->probed <= COMPANY_AFTER)
+            return false;
+    }
+    return true;
+}
+
+void view_verdict(struct host *h, struct record *r, const struct job *job, bool blamed)
+{
+    struct view *v = view_of(h, r);
+    bool outage = job->target_failed && !blamed;
+    corners[CORNER_target_exonerated] += blamed;
+    r->failed |= blamed || (job->target_failed && (h->unsure || v->odd));
+    if (job->outcome == OUTCOME_ACK)
+        v->acked_ms = sim.now_ms;
+    if (v->phase != PHASE_RUNNING)
+        return; /* given up meanwhile */
+    check_overdue(h, v);
+    check(INV_lease, v->odd || lapsed(v) || v->slept || !atomic_load(&job->lease_lost),
+          "%s is told that its lease has lapsed, and it has not", r->id);
+    if (v->odd || lapsed(v)) {
+        verdict_after_lapse(h, v, job);
+        return;
+    }
+    switch (job->outcome) {
+    case OUTCOME_ACK:
+        decide(v, KIND_DELETE, 0, 0);
+        return;
+    case OUTCOME_REJECT:
+        dies(h, v, false);
+        return;
+    case OUTCOME_RELEASE:
+        decide(v, KIND_RELEASE, 0, 0);
+        return;
+    case OUTCOME_NONE:
+    case OUTCOME_RETRY:
+        break;
+    }
+    if (outage && !h->draining && v->parked_ms == 0)
+        v->parked_ms = sim.now_ms;
+    if (outage && !h->draining && (sim.now_ms - v->parked_ms < h->hold_ms || is_last(v)))
+        v->phase = PHASE_PARKED;
+    else if (!outage && is_last(v))
+        dies(h, v, true);
+    else
+        decide_retry(h, v, job->after_ms);
+}
+
+void view_cancelled(struct host *h, struct record *r, bool sent, int64_t wire_until_ms)
+{
+    struct view *v = view_of(h, r);
+    if (v->odd || v->phase != PHASE_RUNNING)
+        return;
+    check(INV_lease, h->draining || lapsed(v),
+          "%s was taken from its handler in host %d for nothing", r->id, h->index);
+    if (!h->draining || lapsed(v)) {
+        v->odd = true;
+        return;
+    }
+    corners[sent ? CORNER_given_up_on_the_wire : CORNER_given_up_unsent]++;
+    int left_s =
+        sent && wire_until_ms > sim.now_ms ? (int)((wire_until_ms - sim.now_ms + 999) / 1000) : 0;
+    decide(v, KIND_RELEASE, left_s, sent && left_s > 0 ? left_s + 1 : 0);
+}
