@@ -1,6 +1,6 @@
-/* The six interfaces through which flow/ reaches everything outside itself: queue, pool,
- * store, timers, clock, random. The product stands behind them with aws/, pool/, policy/ and
- * libev; the simulator with models. Core thread only.
+/* The seven interfaces through which flow/ reaches everything outside itself: queue, pool,
+ * store, shared store, timers, clock, random. The product stands behind them with aws/, pool/,
+ * policy/ and libev; the simulator with models. Core thread only.
  *
  * Calls that take time are objects of the caller's with a `done` callback, which comes from
  * the loop, never from inside the call that started it. A start that returns -1 has failed at
@@ -126,6 +126,69 @@ struct store {
     void *self;
 };
 
+/* ---- shared store: claims that several hosts see ------------------------------------------ */
+
+/* Behind the memory above, and only if one is configured. One record a key: who has claimed it
+ * (a token) and until when, and which bodies were acked under it lately. */
+enum shared_op {
+    /* Takes the key for the token, for `for_ms` from now; renews what the token has already, be
+     * it by an earlier call whose answer was lost. Never takes what another token holds. */
+    SHARED_CLAIM,
+    /* Acked: the body is remembered under the key for `for_ms`, whoever has the claim now (a run
+     * may be unfenced, or have outlived its claim); the claim ends if it is the token's. Repeated
+     * after a lost answer it is SHARED_OK again. */
+    SHARED_DONE,
+    /* Failed, or given back unrun: the claim ends if it is the token's, else nothing changes, and
+     * that is SHARED_OK too. What was acked stays remembered. */
+    SHARED_FREE,
+};
+
+enum shared_answer {
+    SHARED_OK,
+    SHARED_ACKED, /* CLAIM: acked before with the same body, and remembered: not claimed */
+    SHARED_HELD,  /* CLAIM: somebody else's, for at most `wait_ms` more unless it is renewed */
+    SHARED_AWAY,  /* no answer, answer cut, throttled, 5xx: it may have happened */
+    SHARED_FAULT, /* a person must act: no such table, other keys, denied. Nothing happened */
+};
+
+enum { SHARED_TOKEN_BYTES = 33 };
+
+struct shared_call {
+    struct list node; /* the caller's until the start, then the implementation's */
+    enum shared_op op;
+    /* Read during the start only. The key is UTF-8 of any length up to a message's: the store
+     * shortens what it cannot hold, and keeps keys of different queues apart. Bodies are compared
+     * by a hash that cannot be forged and is the same on every host; of a key's acked bodies at
+     * least the last few are remembered. */
+    const char *key;
+    const char *body; /* CLAIM, DONE */
+    size_t body_len;
+    char token[SHARED_TOKEN_BYTES]; /* of this host's claim: 32 hex digits, random */
+    int64_t for_ms;                 /* CLAIM, DONE */
+    void (*done)(struct shared_call *);
+    enum shared_answer answer;
+    /* CLAIM: CLOCK_BOOTTIME from which `for_ms` counts, never later than the store's own
+     * reckoning. Expiries are set and judged by one clock, as near as the store gets to that. */
+    int64_t sent_ms;
+    int64_t wait_ms; /* HELD: what is left of it. AWAY: the store's wish. -1: unknown */
+    char text[320];  /* AWAY, FAULT: for people: what, where, what to do */
+    void *call;      /* the implementation's; NULL when idle */
+};
+
+struct shared_ops {
+    /* Starts the calls of the list, by `node`; how many share a request is the store's decision.
+     * One key has at most one call open. What cannot be started at all (no memory) stays in the
+     * list, with its answer, and its `done` will not come. A call takes at most `timeout_ms`,
+     * tries of its own included. Freeing the store forgets the open ones: their `done` does not
+     * come, the caller still owns them. */
+    void (*start)(void *self, struct list *calls);
+};
+struct shared {
+    const struct shared_ops *ops; /* NULL: there is none, dedupe is this process's own */
+    void *self;
+    int64_t timeout_ms;
+};
+
 /* ---- timers, clock, random --------------------------------------------------------------- */
 
 struct timer {
@@ -163,6 +226,7 @@ struct seam {
     struct queue queue;
     struct workers workers;
     struct store store;
+    struct shared shared;
     struct timers timers;
     struct clock clock;
     struct random random;
