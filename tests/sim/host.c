@@ -135,18 +135,17 @@ static void check_drained(struct host *h)
     int64_t took_ms = sim.now_ms - h->drain_began_ms;
     check(INV_drain, h->end == FLOW_DRAINED || h->end == FLOW_OUT_OF_TIME,
           "host %d drained and ended with %d", h->index, (int)h->end);
-    check(INV_drain, h->slept || took_ms <= h->drain_ms + LAST_SETTLEMENTS_MS,
-          "host %d took %lld ms to drain", h->index, (long long)took_ms);
-    check(INV_drain,
-          h->end != FLOW_OUT_OF_TIME || h->hurried || took_ms >= h->drain_ms ||
-              h->tally.drain_gave_up.high > 0,
-          "host %d ran out of time after %lld ms of %lld", h->index, (long long)took_ms,
-          (long long)h->drain_ms);
-    check(INV_drain, h->end != FLOW_DRAINED || h->unsure || h->tally.drain_gave_up.low == 0,
-          "host %d says it has drained and %lld settlements did not get through", h->index,
-          (long long)h->tally.drain_gave_up.low);
-    check(INV_drain, h->end != FLOW_DRAINED || list_empty(&h->running),
-          "host %d says it has drained and handlers still run", h->index);
+    check_if(!h->slept, INV_drain, took_ms <= h->drain_ms + LAST_SETTLEMENTS_MS,
+             "host %d took %lld ms to drain", h->index, (long long)took_ms);
+    check_if(h->end == FLOW_OUT_OF_TIME && !h->unsure, INV_drain,
+             h->hurried || took_ms >= h->drain_ms || h->tally.drain_gave_up.high > 0,
+             "host %d ran out of time after %lld ms of %lld", h->index, (long long)took_ms,
+             (long long)h->drain_ms);
+    check_if(h->end == FLOW_DRAINED && !h->unsure, INV_drain, h->tally.drain_gave_up.low == 0,
+             "host %d says it has drained and %lld settlements did not get through", h->index,
+             (long long)h->tally.drain_gave_up.low);
+    check_if(h->end == FLOW_DRAINED, INV_drain, list_empty(&h->running),
+             "host %d says it has drained and handlers still run", h->index);
 }
 
 /* It left by itself: the queue has just come empty, and what is left was said. */
@@ -167,11 +166,11 @@ static void check_left(struct host *h, const char *text)
     if (h->end == FLOW_LEFT_LATER)
         sscanf(text, "%d left", &said);
     corners[h->end == FLOW_LEFT_LATER ? CORNER_left_for_later : CORNER_left_empty]++;
-    check(INV_empty, h->unsure || (said >= later_count && said <= later_count + unknown),
-          "host %d left %d retries of its own and says: %s", h->index, later_count, text);
-    check(INV_empty, h->unsure || later_count == 0 || next_ms - sim.now_ms > h->patience_ms,
-          "host %d left %lld ms before a retry of its own", h->index,
-          (long long)(next_ms - sim.now_ms));
+    check_if(!h->unsure, INV_empty, said >= later_count && said <= later_count + unknown,
+             "host %d left %d retries of its own and says: %s", h->index, later_count, text);
+    check_if(!h->unsure && later_count > 0, INV_empty, next_ms - sim.now_ms > h->patience_ms,
+             "host %d left %lld ms before a retry of its own", h->index,
+             (long long)(next_ms - sim.now_ms));
 }
 
 static void ended(void *arg, enum flow_end end, const char *text)

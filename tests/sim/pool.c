@@ -149,19 +149,20 @@ static void check_start(struct host *h, const struct run *run, int worker)
         check(INV_one_runner, other->record != r, "%s runs twice in host %d", r->id, h->index);
     }
     int64_t acked_ms = view_of(h, r)->acked_ms;
-    check(INV_once, acked_ms == 0 || sim.now_ms - acked_ms >= h->ttl_ms,
-          "%s was acked by host %d and runs again there", r->id, h->index);
+    check_if(acked_ms > 0, INV_once, sim.now_ms - acked_ms >= h->ttl_ms,
+             "%s was acked by host %d and runs again there", r->id, h->index);
     h->probes += run->probe;
     if (h->unsure)
         return; /* perhaps it had no memory to note the outage */
-    check(INV_outage, !h->down_known || run->probe, "%s runs in host %d while its target is down",
-          r->id, h->index);
+    check_if(h->down_known, INV_outage, run->probe, "%s runs in host %d while its target is down",
+             r->id, h->index);
     if (!run->probe)
         return;
     view_probes(h, r);
     check(INV_outage, h->probes <= 1, "two probes at once in host %d", h->index);
-    check(INV_outage, !h->probe_sent || sim.now_ms - h->probed_ms >= h->probe_ms * 9 / 10,
-          "host %d probes again after %lld ms", h->index, (long long)(sim.now_ms - h->probed_ms));
+    check_if(h->probe_sent, INV_outage, sim.now_ms - h->probed_ms >= h->probe_ms * 9 / 10,
+             "host %d probes again after %lld ms", h->index,
+             (long long)(sim.now_ms - h->probed_ms));
     if (h->probe_sent)
         h->probed_ms = sim.now_ms; /* else another took the turn of one that proved nothing */
     h->probe_sent = true;

@@ -68,12 +68,13 @@ static void check_hidden(const struct record *r, bool duplicate)
 {
     struct host *h = r->holder;
     bool in_hand = h && h->up && h->life == r->holder_life && !duplicate;
-    check(INV_lease, !in_hand || r->excused,
-          "%s was shown again while host %d held it and nothing had gone wrong", r->id,
-          h ? h->index : -1);
-    check(INV_wire, duplicate || r->excused || r->wire_until_ms <= sim.now_ms,
-          "%s was shown again %lld ms before its request could not reach the target any more",
-          r->id, (long long)(r->wire_until_ms - sim.now_ms));
+    check_if(in_hand, INV_lease, r->excused,
+             "%s was shown again while host %d held it and nothing had gone wrong", r->id,
+             h ? h->index : -1);
+    check_if(r->wire_until_ms > 0 && !duplicate && !r->excused, INV_wire,
+             r->wire_until_ms <= sim.now_ms,
+             "%s was shown again %lld ms before its request could not reach the target any more",
+             r->id, (long long)(r->wire_until_ms - sim.now_ms));
 }
 
 static struct record *pick(void)

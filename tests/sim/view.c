@@ -52,9 +52,9 @@ void check_overdue(const struct host *h, const struct view *v)
         check(INV_copied, !late, "m%d: host %d still owes a copy, due %lld ms ago", number,
               h->index, (long long)(sim.now_ms - v->due_ms));
     if (v->phase != PHASE_DECIDED && !hold_over(h, v))
-        check(INV_lease, v->extend_ms == 0 || sim.now_ms <= v->extend_ms + 1,
-              "m%d: host %d does not extend its lease, due %lld ms ago", number, h->index,
-              (long long)(sim.now_ms - v->extend_ms));
+        check_if(v->extend_ms > 0, INV_lease, sim.now_ms <= v->extend_ms + 1,
+                 "m%d: host %d does not extend its lease, due %lld ms ago", number, h->index,
+                 (long long)(sim.now_ms - v->extend_ms));
 }
 
 void gives_up(struct host *h, bool sure)

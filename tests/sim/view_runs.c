@@ -73,11 +73,14 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
 void view_claimed(struct host *h, struct record *r, enum claim answer)
 {
     struct view *v = view_of(h, r);
-    check(INV_kept, v->anew || v->odd, "%s was in the hand of host %d, which has forgotten it",
-          r->id, h->index);
+    check_if(!v->odd, INV_kept, v->anew, "%s was in the hand of host %d, which has forgotten it",
+             r->id, h->index);
     if (!v->anew)
         anew(v);
     h->tally.claims++;
+    bool remembered = v->acked_ms > 0 && sim.now_ms - v->acked_ms < h->ttl_ms;
+    check_if(remembered && answer != CLAIM_NO_MEMORY, INV_once, answer == CLAIM_DONE,
+             "%s was acked by host %d, which does not remember it", r->id, h->index);
     check(INV_forgotten, answer != CLAIM_HELD, "%s has nobody in host %d, but its key is held",
           r->id, h->index);
     if (answer == CLAIM_DONE) {
@@ -96,15 +99,15 @@ void view_claimed(struct host *h, struct record *r, enum claim answer)
 void view_started(struct host *h, struct record *r, const struct job *job)
 {
     struct view *v = view_of(h, r);
-    check(INV_one_runner, v->odd || v->phase == PHASE_WAITING || v->phase == PHASE_PARKED,
-          "%s runs in host %d, where it is %s", r->id, h->index,
-          v->phase == PHASE_RUNNING ? "running" : "settled or being settled");
+    check_if(!v->odd, INV_one_runner, v->phase == PHASE_WAITING || v->phase == PHASE_PARKED,
+             "%s runs in host %d, where it is %s", r->id, h->index,
+             v->phase == PHASE_RUNNING ? "running" : "settled or being settled");
     if (!v->odd) {
         check(INV_attempt, job->attempt == v->receives + v->starts,
               "%s is told of attempt %d after %d receives and %d runs here", r->id, job->attempt,
               v->receives, v->starts);
-        check(INV_lease, sim.now_ms <= v->lease_ms || v->slept,
-              "%s runs in host %d after its lease ended", r->id, h->index);
+        check_if(!v->slept, INV_lease, sim.now_ms <= v->lease_ms,
+                 "%s runs in host %d after its lease ended", r->id, h->index);
     }
     check_overdue(h, v);
     v->starts++;
@@ -184,9 +187,9 @@ void view_probes(struct host *h, struct record *r)
     for (int i = 0; i < sim.count && !h->unsure && !v->odd; i++) {
         const struct view *other = &h->views[i];
         bool waits = other->phase == PHASE_PARKED && in_hand(h, other);
-        check(INV_outage, !waits || other == v || other->probed >= v->probed,
-              "host %d tries its target with %s for the %dth time, m%d waits for its %dth",
-              h->index, r->id, v->probed + 1, i, other->probed + 1);
+        check_if(waits && other != v, INV_outage, other->probed >= v->probed,
+                 "host %d tries its target with %s for the %dth time, m%d waits for its %dth",
+                 h->index, r->id, v->probed + 1, i, other->probed + 1);
     }
     v->probed++;
 }
@@ -212,8 +215,8 @@ void view_verdict(struct host *h, struct record *r, const struct job *job, bool 
     if (v->phase != PHASE_RUNNING)
         return; /* given up meanwhile */
     check_overdue(h, v);
-    check(INV_lease, v->odd || lapsed(v) || v->slept || !atomic_load(&job->lease_lost),
-          "%s is told that its lease has lapsed, and it has not", r->id);
+    check_if(!v->odd && !lapsed(v) && !v->slept, INV_lease, !atomic_load(&job->lease_lost),
+             "%s is told that its lease has lapsed, and it has not", r->id);
     if (v->odd || lapsed(v)) {
         verdict_after_lapse(h, v, job);
         return;

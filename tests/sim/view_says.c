@@ -17,19 +17,18 @@ bool view_is_extension(struct host *h, const struct record *r, const struct queu
 void view_extends(struct host *h, struct record *r, uint64_t handle)
 {
     struct view *v = view_of(h, r);
-    check(INV_newest, v->odd || handle == v->handle,
-          "%s: handle %" PRIu64 " is used, host %d has %" PRIu64, r->id, handle, h->index,
-          v->handle);
-    check(INV_lease, v->odd || v->phase != PHASE_GONE,
-          "%s is extended by host %d, which has settled it", r->id, h->index);
-    check(INV_lease, v->odd || v->slept || v->extend_ms == 0 || sim.now_ms <= v->extend_ms + 1,
-          "%s: host %d extends it %lld ms late", r->id, h->index,
-          (long long)(sim.now_ms - v->extend_ms));
-    check(INV_lease,
-          v->odd || v->slept ||
-              sim.now_ms >= v->lease_ms - lease_length_ms() / 2 - lease_length_ms() / 10,
-          "%s: host %d extends a lease of which %lld ms are left", r->id, h->index,
-          (long long)(v->lease_ms - sim.now_ms));
+    check_if(!v->odd, INV_newest, handle == v->handle,
+             "%s: handle %" PRIu64 " is used, host %d has %" PRIu64, r->id, handle, h->index,
+             v->handle);
+    check_if(!v->odd, INV_lease, v->phase != PHASE_GONE,
+             "%s is extended by host %d, which has settled it", r->id, h->index);
+    check_if(!v->odd && !v->slept && v->extend_ms > 0, INV_lease, sim.now_ms <= v->extend_ms + 1,
+             "%s: host %d extends it %lld ms late", r->id, h->index,
+             (long long)(sim.now_ms - v->extend_ms));
+    check_if(!v->odd && !v->slept, INV_lease,
+             sim.now_ms >= v->lease_ms - lease_length_ms() / 2 - lease_length_ms() / 10,
+             "%s: host %d extends a lease of which %lld ms are left", r->id, h->index,
+             (long long)(v->lease_ms - sim.now_ms));
     v->extending = handle;
     v->extend_ms = 0;
 }
@@ -107,16 +106,16 @@ static bool hurries(const struct host *h)
 void view_copies(struct host *h, struct record *r, const struct queue_copy *copy)
 {
     struct view *v = view_of(h, r);
-    check(INV_unrun, v->odd || (v->phase == PHASE_COPYING && v->exhausted == copy->exhausted),
-          "%s: host %d makes a dead letter of it, and nothing says that it is one", r->id,
-          h->index);
+    check_if(!v->odd, INV_unrun, v->phase == PHASE_COPYING && v->exhausted == copy->exhausted,
+             "%s: host %d makes a dead letter of it, and nothing says that it is one", r->id,
+             h->index);
     check(INV_unrun, r->failed, "%s: host %d makes a dead letter of it, and no run has failed",
           r->id, h->index);
     check(INV_copied, !v->copy_open && !v->copied, "%s: host %d copies it a second time", r->id,
           h->index);
-    check(INV_copied, v->due_ms == 0 || sim.now_ms <= v->due_ms,
-          "%s: the copy of host %d is %lld ms late", r->id, h->index,
-          (long long)(sim.now_ms - v->due_ms));
+    check_if(v->due_ms > 0, INV_copied, sim.now_ms <= v->due_ms,
+             "%s: the copy of host %d is %lld ms late", r->id, h->index,
+             (long long)(sim.now_ms - v->due_ms));
     check(INV_copied, copy->wall_ms == sim.now_ms, "%s is copied at %lld", r->id,
           (long long)copy->wall_ms);
     corners[CORNER_copied_exhausted] += copy->exhausted;
@@ -178,11 +177,11 @@ static void settles_decided(struct host *h, struct record *r, struct view *v, en
           "%s: host %d owes a %s of %d to %d s and sends a %s of %d s", r->id, h->index,
           kind_names[v->kind], v->low_s, v->high_s, op == QUEUE_DELETE ? "delete" : "change",
           visibility_s);
-    check(v->sent ? INV_entries : INV_prompt, v->due_ms == 0 || sim.now_ms <= v->due_ms,
-          "%s: the %s of host %d is %lld ms late", r->id, kind_names[v->kind], h->index,
-          (long long)(sim.now_ms - v->due_ms));
-    check(INV_entries, !v->sent || v->slept || sim.now_ms < v->lease_ms + AGAIN_CAP_MS,
-          "%s: host %d tries again long after the lease", r->id, h->index);
+    check_if(v->due_ms > 0, v->sent ? INV_entries : INV_prompt, sim.now_ms <= v->due_ms,
+             "%s: the %s of host %d is %lld ms late", r->id, kind_names[v->kind], h->index,
+             (long long)(sim.now_ms - v->due_ms));
+    check_if(v->sent && !v->slept, INV_entries, sim.now_ms < v->lease_ms + AGAIN_CAP_MS,
+             "%s: host %d tries again long after the lease", r->id, h->index);
     corners[CORNER_settlement_tried_again] += v->sent;
 }
 
@@ -192,9 +191,9 @@ void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_
     struct view *v = view_of(h, r);
     tell(r, "host %d sends %s of %d s", h->index, op == QUEUE_DELETE ? "a delete" : "a change",
          visibility_s);
-    check(INV_newest, v->odd || handle == v->handle,
-          "%s: handle %" PRIu64 " is used, host %d has %" PRIu64, r->id, handle, h->index,
-          v->handle);
+    check_if(!v->odd, INV_newest, handle == v->handle,
+             "%s: handle %" PRIu64 " is used, host %d has %" PRIu64, r->id, handle, h->index,
+             v->handle);
     if (!v->odd && v->phase == PHASE_PARKED) {
         check(INV_parked, sim.now_ms - v->parked_ms >= h->hold_ms,
               "%s: host %d gives it back after %lld ms of its %lld in the park", r->id, h->index,

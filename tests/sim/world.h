@@ -329,9 +329,15 @@ enum { WATCH_NONE = -1, WATCH_ALL = -2 };
 extern int watched; /* the number of the message whose life is told */
 void tell(const struct record *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* check.c: counts the check; ends the run with words when it fails. */
+/* check.c: counts the check; ends the run with words when it fails. What cannot fail, because
+ * nothing is demanded just now, is not counted. */
 void check(enum invariant i, bool good, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+#define check_if(demanded, ...)                                                                    \
+    do {                                                                                           \
+        if (demanded)                                                                              \
+            check(__VA_ARGS__);                                                                    \
+    } while (0)
 void check_report(void);
 int check_reach(uint64_t seeds); /* 1, with words, if something was exercised too rarely */
 
