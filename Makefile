@@ -78,6 +78,14 @@ MINUTES ?= 10
 soak: $(BUILD)/sim
 	$< --from $$(date +%s)000000 --minutes $(MINUTES)
 
+# The test of the tests: mutants that a named check of the simulator must catch.
+mutants: $(BUILD)/sim
+	python3 tests/sim/mutants/named.py --build $(BUILD)
+
+# How to build by hand, a line each: compiler, flags to compile, flags to link, libraries.
+flags:
+	@echo '$(CC)'; echo '$(cflags)'; echo '$(CFLAGS) $(SAN) $(LDFLAGS)'; echo '$(libs)'
+
 check: all
 	scripts/run-tests check $(BUILD)
 
@@ -99,5 +107,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all build-unit sim soak check test demo bench format install clean
+.PHONY: all build-unit sim soak mutants flags check test demo bench format install clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -10,7 +10,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { SETTLE_BOUND_MS = 900000, IDLE_MS = 35000, CUT_POLLS_MS = 1010 };
+enum {
+    SETTLE_BOUND_MS = 900000,
+    /* A receive comes 30 s after a failed one; then a host that runs until the queue is empty may
+     * wait for a retry of its own: 10 s of patience, 2 of grace, and two polls of 5 s. */
+    IDLE_MS = 70000,
+    CUT_POLLS_MS = 1010,
+};
 
 static uint64_t stream(uint64_t seed, const char *name)
 {
