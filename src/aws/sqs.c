@@ -1,5 +1,6 @@
 #include "aws/sqs.h"
 
+#include "aws/answer.h"
 #include "aws/sigv4.h"
 #include "aws/sqs_answer.h"
 #include "aws/sqs_copy.h"
@@ -205,7 +206,7 @@ static bool sent_again(struct call *c, const struct fetch_response *r,
     int64_t offset_ms;
     struct err e;
     if (c->corrected || result->status == QUEUE_OK || r->result != FETCH_OK ||
-        !sqs_clock_skew(r, result->code, clock_wall_ms() + s->clock_offset_ms, &offset_ms))
+        !aws_clock_skew(r, result->code, clock_wall_ms() + s->clock_offset_ms, &offset_ms))
         return false;
     s->clock_offset_ms += offset_ms;
     log_warn("this machine's clock differs from that of %s by %lld s: signing with theirs; set "

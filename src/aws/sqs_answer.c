@@ -1,20 +1,12 @@
 #include "aws/sqs_answer.h"
 
+#include "aws/answer.h"
 #include "base/clock.h"
 #include "base/log.h"
 
 #include <json-c/json.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-
-static const char *string_of(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-    return o && json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
-               ? json_object_get_string(v)
-               : NULL;
-}
 
 static struct json_object *list_of(struct json_object *o, const char *name)
 {
@@ -30,24 +22,6 @@ static size_t length_of(const struct json_object *list)
 }
 
 /* ---- the whole ---- */
-
-/* The object that the text is, all of it; NULL if it is none. */
-static struct json_object *parse(const char *text, size_t len)
-{
-    struct json_tokener *t = len > 0 && len <= INT_MAX ? json_tokener_new() : NULL;
-    if (!t)
-        return NULL;
-    struct json_object *o = json_tokener_parse_ex(t, text, (int)len);
-    size_t end = json_tokener_get_parse_end(t);
-    while (end < len && strchr(" \t\r\n", text[end]) && text[end])
-        end++;
-    json_tokener_free(t);
-    if (o && (end < len || !json_object_is_type(o, json_type_object))) {
-        json_object_put(o);
-        return NULL;
-    }
-    return o;
-}
 
 static void no_answer(const struct fetch_response *r, const struct sqs_context *c,
                       struct queue_result *result)
@@ -67,7 +41,7 @@ struct json_object *sqs_read_answer(const struct fetch_response *r, const struct
         no_answer(r, c, result);
         return NULL;
     }
-    struct json_object *body = parse(r->body, r->body_len);
+    struct json_object *body = aws_parse(r->body, r->body_len);
     if (r->status >= 200 && r->status < 300) {
         if (body || r->body_len == 0)
             return body;
@@ -116,7 +90,7 @@ void sqs_read_messages(struct json_object *answer, struct list *jobs)
 
 static struct sqs_entry *entry_of(struct json_object *item, int count, struct sqs_entry *entries)
 {
-    const char *id = string_of(item, "Id");
+    const char *id = aws_string(item, "Id");
     if (!id || id[0] < '0' || id[0] > '9' || id[1] || id[0] - '0' >= count)
         return NULL;
     return &entries[id[0] - '0'];
@@ -125,7 +99,7 @@ static struct sqs_entry *entry_of(struct json_object *item, int count, struct sq
 static void read_failed(struct json_object *item, struct sqs_entry *e)
 {
     struct json_object *fault;
-    const char *code = string_of(item, "Code"), *text = string_of(item, "Message");
+    const char *code = aws_string(item, "Code"), *text = aws_string(item, "Message");
     bool sender =
         json_object_object_get_ex(item, "SenderFault", &fault) && json_object_get_boolean(fault);
     *e = (struct sqs_entry){

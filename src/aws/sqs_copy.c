@@ -1,5 +1,6 @@
 #include "aws/sqs_copy.h"
 
+#include "aws/answer.h"
 #include "base/clock.h"
 
 #include <json-c/json.h>
@@ -10,14 +11,6 @@
 enum { SHORT_REASON_BYTES = 300 };
 
 enum detail { FULL, NO_DETAIL, SHORT, DETAIL_COUNT };
-
-static const char *text_of(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-    return o && json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
-               ? json_object_get_string(v)
-               : NULL;
-}
 
 static void key(struct buf *b, const char *name)
 {
@@ -78,7 +71,7 @@ static void write_failure(struct buf *b, const struct queue_copy *copy, enum det
     if (job->sent_at_ms > 0)
         add_time(b, "sent_at", job->sent_at_ms);
     add_text(b, "message_id", job->id);
-    add_text(b, "deduplication_id", text_of(job->system, "MessageDeduplicationId"));
+    add_text(b, "deduplication_id", aws_string(job->system, "MessageDeduplicationId"));
     buf_char(b, '}');
     replace_nonchars(b);
 }
@@ -102,8 +95,8 @@ static size_t decoded_bytes(const char *base64)
 static void add_attribute(struct buf *b, const char *name, struct json_object *value,
                           struct tally *sum)
 {
-    const char *type = text_of(value, "DataType");
-    const char *text = text_of(value, "StringValue"), *binary = text_of(value, "BinaryValue");
+    const char *type = aws_string(value, "DataType");
+    const char *text = aws_string(value, "StringValue"), *binary = aws_string(value, "BinaryValue");
     if (!type || (!text && !binary))
         return;
     key(b, name);
@@ -151,7 +144,7 @@ static void add_failure(struct buf *b, const struct queue_copy *copy, const stru
 
 static void add_trace(struct buf *b, const struct job *job)
 {
-    const char *trace = text_of(job->system, "AWSTraceHeader");
+    const char *trace = aws_string(job->system, "AWSTraceHeader");
     if (!trace || !*trace)
         return;
     buf_str(b, ",\"MessageSystemAttributes\":{\"AWSTraceHeader\":{\"DataType\":\"String\","
@@ -191,7 +184,8 @@ bool sqs_copy_confirmed(struct json_object *answer, const struct job *job)
     unsigned char digest[EVP_MAX_MD_SIZE];
     char hex[2 * EVP_MAX_MD_SIZE + 1] = "";
     unsigned int len = 0;
-    const char *id = text_of(answer, "MessageId"), *theirs = text_of(answer, "MD5OfMessageBody");
+    const char *id = aws_string(answer, "MessageId"),
+               *theirs = aws_string(answer, "MD5OfMessageBody");
     if (!id || !*id)
         return false;
     if (!theirs || EVP_Digest(job->body, job->body_len, digest, &len, EVP_md5(), NULL) != 1)

@@ -1,6 +1,7 @@
 /* Answers as SQS and its stand-ins give them, and as they must not be. */
 #include "aws/sqs_answer.h"
 
+#include "aws/answer.h"
 #include "base/log.h"
 
 #include <json-c/json.h>
@@ -402,7 +403,7 @@ static void clocks(void **state)
         if (cases[i].date)
             buf_printf(&m.head, "Date: %s\r\n", cases[i].date);
         m.r.head = &m.head;
-        bool skewed = sqs_clock_skew(&m.r, cases[i].code, NOW_S * INT64_C(1000), &offset_ms);
+        bool skewed = aws_clock_skew(&m.r, cases[i].code, NOW_S * INT64_C(1000), &offset_ms);
         if (skewed != cases[i].skewed)
             fail_msg("case %zu", i);
         if (skewed)
