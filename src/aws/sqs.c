@@ -27,7 +27,7 @@ enum {
 struct sqs {
     struct fetch *fetch;
     struct creds *creds;
-    struct sqs_place place;
+    struct aws_place place;
     char host_line[300];
     char *queue_url;
     char *dead_letter_url; /* NULL: there is none */

@@ -3,21 +3,12 @@
 #ifndef AWS_SQS_ENDPOINT_H
 #define AWS_SQS_ENDPOINT_H
 
-#include "aws/sigv4.h"
-#include "base/err.h"
-
-#include <stdbool.h>
-
-struct sqs_place {
-    char url[300];  /* scheme://host:port/ */
-    char host[280]; /* as it is signed and sent: the port only if it is not the scheme's */
-    char region[SIGV4_REGION_MAX + 1];
-};
+#include "aws/place.h"
 
 /* Each may be NULL. Without an endpoint it is the queue URL's own server, or AWS's for the
  * region. The region is the one that an AWS queue URL names, else `region`, else (no AWS: any
  * will do) us-east-1. -1 with EXIT_CONFIG: a URL is none, or no region can be told. */
-int sqs_find_place(struct sqs_place *p, const char *endpoint, const char *region,
+int sqs_find_place(struct aws_place *p, const char *endpoint, const char *region,
                    const char *queue_url, struct err *e);
 
 /* -1 with EXIT_CONFIG unless `url` can be a queue's: http(s), a host, a name at its end. */

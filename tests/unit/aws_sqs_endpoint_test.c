@@ -54,7 +54,7 @@ static void places(void **state)
         {"http://10.0.0.1:9324", NULL, NULL, "http://10.0.0.1:9324/", "10.0.0.1:9324", "us-east-1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct sqs_place p;
+        struct aws_place p;
         struct err e = {0};
         if (sqs_find_place(&p, cases[i].endpoint, cases[i].region, cases[i].queue_url, &e) != 0)
             fail_msg("case %zu: %s", i, e.text);
@@ -82,7 +82,7 @@ static void no_places(void **state)
         {"http://x", NULL, "ftp://x/q", "queue.url"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct sqs_place p;
+        struct aws_place p;
         struct err e = {0};
         assert_int_equal(
             sqs_find_place(&p, cases[i].endpoint, cases[i].region, cases[i].queue_url, &e), -1);
