@@ -1,14 +1,12 @@
 #include "aws/sqs.h"
 
-#include "aws/answer.h"
-#include "aws/sigv4.h"
+#include "aws/call.h"
 #include "aws/sqs_answer.h"
 #include "aws/sqs_copy.h"
 #include "aws/sqs_endpoint.h"
 #include "aws/sqs_request.h"
 #include "base/clock.h"
 #include "base/exit.h"
-#include "base/log.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -19,39 +17,21 @@ enum {
     RECEIVE_SPARE_MS = 10000, /* over the long poll */
     BATCH_TIMEOUT_MS = 10000,
     ANSWER_MAX_BYTES = 64 << 20, /* ten messages of 1 MiB, every byte escaped */
-    LINES_MAX = 8,
-    LINES_BYTES = 2048, /* room for a request's own header lines, less the token */
-    KEPT_BODY_BYTES = 64 * 1024,
 };
 
 struct sqs {
-    struct fetch *fetch;
-    struct creds *creds;
-    struct aws_place place;
-    char host_line[300];
+    struct aws_client client;
     char *queue_url;
     char *dead_letter_url; /* NULL: there is none */
     struct buf queue_json; /* {"QueueUrl":"…": how most bodies begin */
-    struct sigv4 signer;
-    int64_t clock_offset_ms; /* what the endpoint's clock is ahead of ours */
-    int64_t time_s;          /* the second that `time` stands for */
-    char time[SIGV4_TIME_BYTES];
-    struct buf lines; /* scratch */
-    struct list calls;
-    struct list spare;
 };
 
 enum call_kind { CALL_RECEIVE, CALL_BATCH, CALL_COPY, CALL_ASK };
 
 struct call {
-    struct list node;
+    struct aws_call aws; /* first: the client allocates it */
     struct sqs *sqs;
     enum call_kind kind;
-    const char *operation;
-    int timeout_ms;
-    bool corrected; /* sent again with the endpoint's time */
-    struct buf body;
-    struct fetch_call *fetch;
     union {
         struct queue_receive *receive;
         struct queue_batch *batch;
@@ -59,161 +39,43 @@ struct call {
         struct {
             sqs_answered *answered;
             void *arg;
-            char operation[48];
+            char operation[AWS_OPERATION_BYTES];
         } ask;
     };
 };
 
-/* ---- calls ---- */
+static const struct aws_service service = {
+    .name = "SQS",
+    .signs_as = "sqs",
+    .target = "AmazonSQS",
+    .extra = "x-amzn-query-mode: true", /* so that x-amzn-query-error comes back */
+    .answer_max_bytes = ANSWER_MAX_BYTES,
+    .call_bytes = sizeof(struct call),
+};
 
+static void answered(struct aws_call *aws, const struct fetch_response *r);
+
+/* libcurl may repeat them by itself: a repeated receive costs a lease at worst, deletes and
+ * extensions nothing (reference: libcurl-libev, section 4). A send would come twice. */
 static struct call *call_new(struct sqs *s, enum call_kind kind, const char *operation,
                              int timeout_ms)
 {
-    struct list *node = list_pop(&s->spare);
-    struct call *c = node ? list_entry(node, struct call, node) : calloc(1, sizeof *c);
+    struct call *c = (struct call *)aws_call_new(&s->client, operation, timeout_ms);
     if (!c)
         return NULL;
-    if (!node)
-        buf_init(&c->body);
-    buf_clear(&c->body);
     c->sqs = s;
     c->kind = kind;
-    c->operation = operation;
-    c->timeout_ms = timeout_ms;
-    c->corrected = false;
-    c->fetch = NULL;
-    list_init(&c->node);
-    list_append(&s->calls, &c->node);
+    c->aws.answered = answered;
     return c;
-}
-
-static void call_free(struct call *c)
-{
-    if (c->body.cap > KEPT_BODY_BYTES)
-        buf_free(&c->body);
-    list_remove(&c->node);
-    list_prepend(&c->sqs->spare, &c->node);
-}
-
-static const char *time_now(struct sqs *s)
-{
-    int64_t wall_ms = clock_wall_ms() + s->clock_offset_ms;
-    if (wall_ms / 1000 != s->time_s) {
-        s->time_s = wall_ms / 1000;
-        sigv4_time(wall_ms, s->time);
-    }
-    return s->time;
-}
-
-/* Adds "Name: value" with its NUL and returns where the value stands. */
-static const char *add_line(struct buf *b, const char *name, const char *value, const char **line)
-{
-    *line = b->data + b->len;
-    buf_str(b, name);
-    buf_str(b, ": ");
-    const char *at = b->data + b->len;
-    buf_str(b, value);
-    buf_add(b, "", 1);
-    return at;
-}
-
-/* Fills `lines` with the request's own header lines, which live in s->lines. -1: no memory, or
- * credentials that cannot be. Signed now, when it goes to the network: a signature ages. */
-static int sign(struct call *c, const char *lines[LINES_MAX])
-{
-    struct sqs *s = c->sqs;
-    const struct credentials *k = creds_get(s->creds);
-    struct sigv4_header headers[SIGV4_HEADERS_MAX];
-    char target[80];
-    int n = 0, line = 3;
-    lines[0] = "Content-Type: application/x-amz-json-1.0";
-    lines[1] = "x-amzn-query-mode: true"; /* so that x-amzn-query-error comes back */
-    lines[2] = s->host_line;
-    buf_clear(&s->lines);
-    /* All of it at once: the pointers below must stay. */
-    if (!buf_reserve(&s->lines, LINES_BYTES + (k->token ? strlen(k->token) : 0)))
-        return -1;
-    snprintf(target, sizeof target, "AmazonSQS.%s", c->operation);
-    const char *time = add_line(&s->lines, "X-Amz-Date", time_now(s), &lines[line++]);
-    headers[n++] = (struct sigv4_header){"content-type", "application/x-amz-json-1.0"};
-    headers[n++] = (struct sigv4_header){"host", s->place.host};
-    headers[n++] = (struct sigv4_header){"x-amz-date", time};
-    if (k->token)
-        headers[n++] = (struct sigv4_header){
-            "x-amz-security-token",
-            add_line(&s->lines, "X-Amz-Security-Token", k->token, &lines[line++])};
-    headers[n++] = (struct sigv4_header){
-        "x-amz-target", add_line(&s->lines, "X-Amz-Target", target, &lines[line++])};
-    struct sigv4_request r = {.method = "POST",
-                              .path = "/",
-                              .headers = headers,
-                              .header_count = n,
-                              .body = c->body.data,
-                              .body_len = c->body.len,
-                              .time = time};
-    const char *start = s->lines.data;
-    lines[line++] = s->lines.data + s->lines.len;
-    buf_str(&s->lines, "Authorization: ");
-    if (strlen(k->id) > SIGV4_SECRET_MAX ||
-        sigv4_sign(&s->signer, k->id, k->secret, &r, &s->lines) != 0)
-        return -1;
-    lines[line] = NULL;
-    return s->lines.data == start ? 0 : -1;
-}
-
-static void answered(void *arg, const struct fetch_response *r);
-
-static int send_call(struct call *c, struct err *e)
-{
-    struct sqs *s = c->sqs;
-    const char *lines[LINES_MAX];
-    if (c->body.failed)
-        return err_set(e, 0, "SQS %s: no memory", c->operation);
-    if (sign(c, lines) != 0)
-        return err_set(e, 0,
-                       "SQS %s: the request could not be signed: no memory, or "
-                       "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY has more than %d characters",
-                       c->operation, SIGV4_SECRET_MAX);
-    /* What libcurl may repeat by itself: a repeated receive costs a lease at worst, deletes and
-     * extensions nothing (reference: libcurl-libev, section 4); a send would come twice. */
-    struct fetch_request req = {.method = "POST",
-                                .url = s->place.url,
-                                .headers = lines,
-                                .body = c->body.data,
-                                .body_len = c->body.len,
-                                .timeout_ms = c->timeout_ms,
-                                .max_body_bytes = ANSWER_MAX_BYTES,
-                                .repeatable = strncmp(c->operation, "Send", 4) != 0,
-                                .done = answered,
-                                .arg = c};
-    c->fetch = fetch_start(s->fetch, &req, e);
-    return c->fetch ? 0 : -1;
 }
 
 static struct sqs_context context_of(const struct call *c)
 {
     const struct sqs *s = c->sqs;
     const char *url = c->kind == CALL_COPY ? s->dead_letter_url : s->queue_url;
-    return (struct sqs_context){
-        .operation = c->operation, .where = url ? url : s->place.url, .region = s->place.region};
-}
-
-/* Our clock is off: once more, with the endpoint's time. */
-static bool sent_again(struct call *c, const struct fetch_response *r,
-                       const struct queue_result *result)
-{
-    struct sqs *s = c->sqs;
-    int64_t offset_ms;
-    struct err e;
-    if (c->corrected || result->status == QUEUE_OK || r->result != FETCH_OK ||
-        !aws_clock_skew(r, result->code, clock_wall_ms() + s->clock_offset_ms, &offset_ms))
-        return false;
-    s->clock_offset_ms += offset_ms;
-    log_warn("this machine's clock differs from that of %s by %lld s: signing with theirs; set "
-             "the clock",
-             s->place.host, (long long)(s->clock_offset_ms / 1000));
-    c->corrected = true;
-    return send_call(c, &e) == 0;
+    return (struct sqs_context){.operation = c->aws.operation,
+                                .where = url ? url : s->client.place.url,
+                                .region = s->client.place.region};
 }
 
 static void deliver_receive(struct queue_receive *r, const struct queue_result *result,
@@ -258,16 +120,15 @@ static void deliver_copy(struct sqs *s, struct queue_copy *q, const struct queue
     q->done(q);
 }
 
-static void answered(void *arg, const struct fetch_response *r)
+static void answered(struct aws_call *aws, const struct fetch_response *r)
 {
-    struct call *c = arg;
+    struct call *c = (struct call *)aws;
     struct queue_result result;
     struct sqs_context context = context_of(c);
-    c->fetch = NULL;
     struct json_object *answer = sqs_read_answer(r, &context, &result);
-    if (!sent_again(c, r, &result)) {
+    if (result.status == QUEUE_OK || !aws_call_again(aws, r, result.code)) {
         struct call was = *c;
-        call_free(c); /* before the callback, which may start the next one */
+        aws_call_free(aws); /* before the callback, which may start the next one */
         if (was.kind == CALL_RECEIVE)
             deliver_receive(was.receive, &result, answer, r->first_byte_ms);
         else if (was.kind == CALL_BATCH)
@@ -287,7 +148,7 @@ static int not_started(struct call *c, struct queue_result *result, const struct
     *result = (struct queue_result){.status = QUEUE_BUSY, .retry_after_ms = -1};
     snprintf(result->text, sizeof result->text, "%.500s", e->text);
     if (c)
-        call_free(c);
+        aws_call_free(&c->aws);
     return -1;
 }
 
@@ -300,8 +161,8 @@ static int seam_receive(void *self, struct queue_receive *r)
     if (!c)
         return not_started(NULL, &r->result, &e);
     c->receive = r;
-    sqs_write_receive(&c->body, &s->queue_json, r);
-    if (send_call(c, &e) != 0)
+    sqs_write_receive(&c->aws.body, &s->queue_json, r);
+    if (aws_call_send(&c->aws, &e) != 0)
         return not_started(c, &r->result, &e);
     r->call = c;
     return 0;
@@ -313,9 +174,8 @@ static void seam_cancel(void *self, struct queue_receive *r)
     struct call *c = r->call;
     if (!c)
         return;
-    fetch_cancel(c->fetch);
     r->call = NULL;
-    call_free(c);
+    aws_call_free(&c->aws);
 }
 
 static int seam_batch(void *self, struct queue_batch *b)
@@ -328,9 +188,9 @@ static int seam_batch(void *self, struct queue_batch *b)
     if (!c)
         return not_started(NULL, &b->result, &e);
     c->batch = b;
-    sqs_write_batch(&c->body, &s->queue_json, b);
+    sqs_write_batch(&c->aws.body, &s->queue_json, b);
     b->sent_ms = clock_boot_ms();
-    if (send_call(c, &e) != 0)
+    if (aws_call_send(&c->aws, &e) != 0)
         return not_started(c, &b->result, &e);
     b->call = c;
     return 0;
@@ -344,8 +204,9 @@ static int seam_copy(void *self, struct queue_copy *q)
     if (!c)
         return not_started(NULL, &q->result, &e);
     c->copy = q;
-    sqs_copy_write(&c->body, s->dead_letter_url, q);
-    if (send_call(c, &e) != 0)
+    c->aws.repeatable = false;
+    sqs_copy_write(&c->aws.body, s->dead_letter_url, q);
+    if (aws_call_send(&c->aws, &e) != 0)
         return not_started(c, &q->result, &e);
     q->call = c;
     return 0;
@@ -367,11 +228,12 @@ int sqs_ask(struct sqs *s, const char *operation, const char *body, int timeout_
     c->ask.answered = on_answer;
     c->ask.arg = arg;
     snprintf(c->ask.operation, sizeof c->ask.operation, "%s", operation);
-    c->operation = c->ask.operation;
-    buf_str(&c->body, body);
-    if (send_call(c, e) == 0)
+    c->aws.operation = c->ask.operation;
+    c->aws.repeatable = strncmp(operation, "Send", 4) != 0;
+    buf_str(&c->aws.body, body);
+    if (aws_call_send(&c->aws, e) == 0)
         return 0;
-    call_free(c);
+    aws_call_free(&c->aws);
     return -1;
 }
 
@@ -424,16 +286,10 @@ struct sqs *sqs_new(const struct sqs_options *options, struct fetch *fetch, stru
         err_set(e, EXIT_FAILED, "no memory");
         return NULL;
     }
-    s->fetch = fetch;
-    s->creds = creds;
-    s->time_s = -1;
     buf_init(&s->queue_json);
-    buf_init(&s->lines);
-    list_init(&s->calls);
-    list_init(&s->spare);
-    int rc = sqs_find_place(&s->place, options->endpoint, options->region, options->queue_url, e);
-    sigv4_init(&s->signer, s->place.region, "sqs");
-    snprintf(s->host_line, sizeof s->host_line, "Host: %s", s->place.host);
+    int rc =
+        sqs_find_place(&s->client.place, options->endpoint, options->region, options->queue_url, e);
+    aws_client_init(&s->client, &service, fetch, creds);
     if (rc == 0 && options->queue_url)
         rc = sqs_set_queue_url(s, options->queue_url, e);
     if (rc == 0)
@@ -446,20 +302,8 @@ void sqs_free(struct sqs *s)
 {
     if (!s)
         return;
-    list_for_each (node, &s->calls) {
-        struct call *c = list_entry(node, struct call, node);
-        fetch_cancel(c->fetch);
-        call_free(c);
-    }
-    struct list *node;
-    while ((node = list_pop(&s->spare))) {
-        struct call *c = list_entry(node, struct call, node);
-        buf_free(&c->body);
-        free(c);
-    }
-    sigv4_wipe(&s->signer);
+    aws_client_free(&s->client);
     buf_free(&s->queue_json);
-    buf_free(&s->lines);
     free(s->queue_url);
     free(s->dead_letter_url);
     free(s);
