@@ -56,13 +56,22 @@ static enum fetch_result classify(const struct fetch_call *call, CURLcode rc)
     case CURLE_SEND_FAIL_REWIND:
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
+    /* Connecting. If it had asked already, a kept connection was lost with the request on it, and
+     * the connection that failed is the one libcurl opened to repeat it. */
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_OPERATION_TIMEDOUT: /* there is no limit for the whole */
         return call->asked ? FETCH_CUT : FETCH_NO_CONNECTION;
     case CURLE_OUT_OF_MEMORY:
     case CURLE_WRITE_ERROR:
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
         return FETCH_FAILED;
-    default: /* without a limit for the whole, CURLE_OPERATION_TIMEDOUT is connecting */
+    default:
         return call->asked ? FETCH_FAILED : FETCH_NO_CONNECTION;
     }
 }

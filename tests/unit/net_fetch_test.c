@@ -772,6 +772,51 @@ static void never_twice(void **state)
     free(body);
 }
 
+/* The same, and the whole server dies with it. */
+static void die_for_good(struct connection *c)
+{
+    while (server_read(c)) {
+        if (c->requests == 2) {
+            shutdown(c->server->fd, SHUT_RDWR);
+            if (c->server->arg)
+                server_reset(c);
+            return;
+        }
+        server_say(c, HELLO);
+    }
+}
+
+/* libcurl's last words are then about the connection that it opened for its repeat. */
+static void a_server_that_dies_with_the_request(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct server s;
+        struct answer a;
+        server_start(&s, die_for_good, i & 2 ? &s : NULL);
+        struct fetch_request q = request("GET", s.url, NULL);
+        run(&q, &a);
+        assert_int_equal(a.result, FETCH_OK);
+        answer_free(&a);
+        q.method = "POST";
+        q.body = "x";
+        q.body_len = 1;
+        q.repeatable = i & 1;
+        run(&q, &a);
+        assert_int_equal(a.result, FETCH_CUT);
+        assert_true(a.sent);
+        assert_int_equal(s.requests, 2);
+        answer_free(&a);
+        run(&q, &a); /* nothing of this one was sent */
+        assert_int_equal(a.result, FETCH_NO_CONNECTION);
+        assert_false(a.sent);
+        answer_free(&a);
+        tear_down(NULL);
+        server_stop(&s);
+        set_up(NULL);
+    }
+}
+
 static void answer_once(struct connection *c)
 {
     if (server_read(c))
@@ -1097,6 +1142,7 @@ int main(void)
         cmocka_unit_test(no_http),
         cmocka_unit_test(answers_over_the_limit),
         cmocka_unit_test(never_twice),
+        cmocka_unit_test(a_server_that_dies_with_the_request),
         cmocka_unit_test(a_connection_that_died_idle_costs_nothing),
         cmocka_unit_test(cancel_in_every_phase),
         cmocka_unit_test(cancel_when_finished_but_not_delivered),
