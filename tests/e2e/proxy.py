@@ -189,8 +189,8 @@ class Route:
         try:
             while await self.one_request(connection, reader, writer, upstream):
                 pass
-        except (Gone, ConnectionError):
-            pass
+        except (Gone, ConnectionError, asyncio.CancelledError):
+            pass  # the last of them: the process ends
         finally:
             self.clients.discard(writer)
             upstream.close()

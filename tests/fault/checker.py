@@ -217,6 +217,8 @@ class Checker:
             self.say("TWICE", event, f"{there} accounts {event.user}")
         if there and event.dead:
             self.say("BOTH", event, "a user and a dead letter")
+        elif event.dead and event.kind == "register":
+            self.say("GIVEN UP", event, "a registration ended as a dead letter")
         if there and event.kind != "register":
             self.say("STRANGER", event, f"an account of an event that is to {event.kind}")
         if there and not (event.user in self.members and event.user in self.role):
@@ -226,6 +228,9 @@ class Checker:
         posts = [e for e in event.calls if "user" in e]
         made = sum(e["status"] == 201 for e in posts)
         doubtful = sum(e["status"] == 0 and e["fate"] not in NEVER_FORWARDED for e in posts)
+        for e in posts:
+            if e["user"] != event.user:
+                self.say("STRANGER", event, f"it posted the user {e['user']}")
         if made > 1:
             self.say("TWICE", event, f"Keycloak answered 201 to {made} POSTs")
         if self.users[event.user.lower()] and not made and not doubtful:

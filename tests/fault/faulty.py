@@ -143,6 +143,7 @@ class FaultyRoute(Route):
             await asyncio.sleep(STALL_S)
         if fate == "cut_after":
             call.writer.transport.abort()
+            entry["told"] = 0
             return None, True
         return answer, closing
 
@@ -151,6 +152,7 @@ class FaultyRoute(Route):
         if fate not in ("cut_within", "truncated"):
             call.entry.setdefault("told", call.entry["status"])
             return await super().tell(call, answer)
+        call.entry["told"] = 0
         await super().tell(call, first_part(fate, answer))
         if fate == "cut_within":
             call.writer.transport.abort()

@@ -2,6 +2,7 @@
 is killed, and the evidence that the checker reads."""
 import json
 import os
+import signal
 import threading
 import time
 
@@ -107,7 +108,16 @@ class Scene(Stage):
         self.running.kill()
         self.running.__exit__()
 
+    def idle(self):
+        """Asks the host for its state: has it nothing in hand?"""
+        self.running.popen.send_signal(signal.SIGUSR1)
+        states = [e for e in self.running.log() if e.get("msg") == "state"]
+        return states and states[-1]["in_hand"] == 0
+
     def stop_host(self):
+        """Once it has nothing in hand. The queue can be empty before: of deletes whose answer was
+        lost the host knows nothing yet."""
+        self.running.wait_for("host with nothing in hand", self.idle, 60)
         self.running.term()
         code = self.running.wait_exit(60)
         self.running.__exit__()

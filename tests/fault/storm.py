@@ -49,11 +49,13 @@ class Storm:
         self.feeder.done = sent - sum(self.scene.queue.counts())
         return self.feeder.done
 
+    def weather(self, queue, keycloak):
+        self.scene.wire.tell("faults", route="queue", seed=self.seed, rates=queue)
+        self.scene.wire.tell("faults", route="keycloak", seed=self.seed + 1, rates=keycloak)
+
     def rage(self, longest_s):
-        scene, wire = self.scene, self.scene.wire
-        wire.tell("faults", route="queue", seed=self.seed, rates=QUEUE)
-        wire.tell("faults", route="keycloak", seed=self.seed + 1,
-                  rates=keycloak_rates(self.share))
+        scene = self.scene
+        self.weather(QUEUE, keycloak_rates(self.share))
         end = time.monotonic() + longest_s
         self.feeder.start()
         scene.start(**SETTINGS)
@@ -62,4 +64,5 @@ class Storm:
                 self.plan.pop(0)[1]()
             assert time.monotonic() < end, f"{done} of {self.feeder.total} after {longest_s} s"
             time.sleep(0.1)
+        self.weather({}, {})
         scene.stop_host()
