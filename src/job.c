@@ -74,7 +74,7 @@ void job_reset(struct job *job)
     free(job->detail);
     job->reason = job->detail = NULL;
     job->outcome = OUTCOME_NONE;
-    job->ran = job->target_failed = false;
+    job->ran = job->target_failed = job->after_least = false;
     job->after_ms = -1;
     job->started_us = job->duration_us = 0;
     job->kind[0] = job->at[0] = job->target[0] = '\0';

@@ -68,7 +68,8 @@ struct job {
     enum outcome outcome;
     bool ran;            /* false: released before the handler was entered */
     bool target_failed;  /* the target's own failure, uncaught (contract section 4, Targets) */
-    int64_t after_ms;    /* asked for by host.retry or Retry-After; -1: backoff decides */
+    int64_t after_ms;    /* asked for by host.retry, or the least of a failure; -1: none */
+    bool after_least;    /* an error's `after`, Retry-After for instance: backoff on top of it */
     uint32_t generation; /* of the handler that ran it */
     int64_t started_us;  /* CLOCK_MONOTONIC when the handler was entered */
     int64_t duration_us; /* in the handler, waits included */

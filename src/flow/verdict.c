@@ -10,19 +10,23 @@ static void forget_key(struct flow *f, struct message *m)
     m->claimed = false;
 }
 
-static int backoff_s(struct flow *f, const struct message *m, int64_t after_ms)
+static int backoff_s(struct flow *f, const struct message *m)
 {
-    int64_t wanted_s = after_ms >= 0
-                           ? (after_ms + 999) / 1000
-                           : retry_backoff_s(f->options.retry_base_s, f->options.retry_cap_s,
-                                             m->receive_count + m->reruns, flow_random(f));
+    const struct job *job = m->job;
+    int64_t wanted_s = (job->after_ms + 999) / 1000;
+    if (job->after_ms < 0 || job->after_least) {
+        int own_s = retry_backoff_s(f->options.retry_base_s, f->options.retry_cap_s,
+                                    m->receive_count + m->reruns, flow_random(f));
+        wanted_s =
+            job->after_ms < 0 ? own_s : retry_least_s(wanted_s, own_s, f->options.retry_cap_s);
+    }
     return retry_clamp_s(wanted_s, flow_now(f) - m->received_ms);
 }
 
 void verdict_retry(struct flow *f, struct message *m)
 {
     forget_key(f, m);
-    settle_message(f, m, SETTLE_RETRY, backoff_s(f, m, m->job->after_ms));
+    settle_message(f, m, SETTLE_RETRY, backoff_s(f, m));
 }
 
 /* Received as often as the queue allows: given back, the queue would move it to the dead-letter

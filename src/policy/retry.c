@@ -14,6 +14,14 @@ int retry_backoff_s(double base_s, double cap_s, int attempt, uint64_t random)
     return RETRY_MIN_S + (int)(unit * (ceiling - RETRY_MIN_S + 1));
 }
 
+int64_t retry_least_s(int64_t least_s, int backoff_s, double cap_s)
+{
+    int64_t sum_s = least_s + backoff_s, cap = (int64_t)cap_s;
+    if (sum_s <= cap)
+        return sum_s;
+    return least_s > cap ? least_s : cap;
+}
+
 int retry_clamp_s(int64_t wanted_s, int64_t held_ms)
 {
     int64_t left_s = VISIBILITY_MAX_S - VISIBILITY_MARGIN_S - held_ms / 1000;

@@ -14,6 +14,11 @@ enum {
  * `random` is any 64-bit random number. */
 int retry_backoff_s(double base_s, double cap_s, int attempt, uint64_t random);
 
+/* For a failure that came with a wish, a server's Retry-After: at least that long, and the backoff
+ * on top of it as far as `cap` goes. So a server that says "1" for a minute does not use up a
+ * message's receives, and those it sent away together do not come back together. */
+int64_t retry_least_s(int64_t least_s, int backoff_s, double cap_s);
+
 /* What SQS will accept for a message that was received `held_ms` ago: between 0 and what is
  * left of the 12 hours less the margin. */
 int retry_clamp_s(int64_t wanted_s, int64_t held_ms);

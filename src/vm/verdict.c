@@ -52,7 +52,7 @@ void verdict_set(struct verdict *v, enum outcome outcome, const char *kind, cons
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     v->outcome = outcome;
-    v->target_failed = false;
+    v->target_failed = v->after_least = false;
     v->after_ms = -1;
     v->target[0] = '\0';
     snprintf(v->kind, sizeof v->kind, "%s", kind);
@@ -233,6 +233,7 @@ void verdict_of_error(lua_State *L, struct verdict *v)
     int error = lua_gettop(L);
     v->outcome = OUTCOME_RETRY;
     v->after_ms = -1;
+    v->after_least = false;
     snprintf(v->kind, sizeof v->kind, "lua");
     if (lua_istable(L, error)) {
         raw_copy(L, error, "kind", v->kind, sizeof v->kind);
@@ -242,6 +243,7 @@ void verdict_of_error(lua_State *L, struct verdict *v)
         if (v->target_failed)
             raw_copy(L, error, "target", v->target, sizeof v->target);
         after_of(L, error, v);
+        v->after_least = v->after_ms >= 0;
         raw_field(L, error, "message");
         size_t len;
         const char *message = lua_tolstring(L, -1, &len);
@@ -258,6 +260,7 @@ void verdict_give(struct verdict *v, struct job *job)
     job->outcome = v->outcome;
     job->target_failed = v->target_failed;
     job->after_ms = v->after_ms;
+    job->after_least = v->after_least;
     memcpy(job->kind, v->kind, sizeof job->kind);
     memcpy(job->at, v->at, sizeof job->at);
     memcpy(job->target, v->target, sizeof job->target);

@@ -12,6 +12,7 @@ struct verdict {
     enum outcome outcome;
     bool target_failed;
     int64_t after_ms; /* -1: the backoff decides */
+    bool after_least; /* the backoff comes on top of it */
     char kind[24];
     char at[96];
     char target[128];

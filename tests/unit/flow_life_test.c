@@ -85,6 +85,24 @@ static void handlers_wish_is_clamped(void **state)
     world_end(&w);
 }
 
+/* A server that is overloaded for a minute and says "in a second" each time: the backoff grows all
+ * the same, or the message would be out of receives before the minute is over. */
+static void a_failures_wish_comes_on_top_of_the_backoff(void **state)
+{
+    (void)state;
+    for (int receives = 1; receives <= 6; receives += 5) {
+        begin(1, 4);
+        world_bring_one(&w, "m1", "h1", receives);
+        world_running(&w, "m1")->after_ms = 1000;
+        world_running(&w, "m1")->after_least = true;
+        world_verdict(&w, "m1", OUTCOME_RETRY);
+        world_pass(&w, 5);
+        int half_s = receives == 1 ? 2 : 80;
+        assert_in_range(w.batches[0]->entries[0].visibility_s, 1 + half_s, 2 + half_s);
+        world_end(&w);
+    }
+}
+
 static void acked_key_is_deleted_unrun(void **state)
 {
     (void)state;
@@ -438,6 +456,7 @@ int main(void)
         cmocka_unit_test(receives_only_for_free_slots),
         cmocka_unit_test(failed_message_runs_again_and_its_key_is_free),
         cmocka_unit_test(handlers_wish_is_clamped),
+        cmocka_unit_test(a_failures_wish_comes_on_top_of_the_backoff),
         cmocka_unit_test(acked_key_is_deleted_unrun),
         cmocka_unit_test(redelivery_in_hand_renews_the_handle),
         cmocka_unit_test(failed_entry_is_tried_again),

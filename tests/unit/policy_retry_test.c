@@ -46,6 +46,23 @@ static void backoff_spreads(void **state)
         assert_in_range(seen[s], 80, 120);
 }
 
+static void a_wish_is_the_least(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t least_s;
+        int backoff_s;
+        double cap_s;
+        int64_t expected;
+    } cases[] = {
+        {1, 5, 900, 6},       {30, 1, 900, 31},     {0, 7, 900, 7},     {890, 100, 900, 900},
+        {900, 900, 900, 900}, {2000, 5, 900, 2000}, {1, 640, 900, 641},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(retry_least_s(cases[i].least_s, cases[i].backoff_s, cases[i].cap_s),
+                         cases[i].expected);
+}
+
 static void clamp_to_twelve_hours(void **state)
 {
     (void)state;
@@ -69,6 +86,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(backoff_bounds),
         cmocka_unit_test(backoff_spreads),
+        cmocka_unit_test(a_wish_is_the_least),
         cmocka_unit_test(clamp_to_twelve_hours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

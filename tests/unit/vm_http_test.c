@@ -368,6 +368,7 @@ static void target_verdicts(void **state)
     job = rig_one(&r, url);
     assert_true(job->target_failed);
     assert_int_equal(job->after_ms, 7000);
+    assert_true(job->after_least);
     assert_int_equal(atomic_load(&job->wire_until_ms), WIRE_ANSWERED);
     free(url);
     url = with_port("http://127.0.0.1:PORT/status/422");

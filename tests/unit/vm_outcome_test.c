@@ -71,6 +71,8 @@ static void outcomes(void **state)
             assert_has(job->reason, cases[i].reason);
         else
             assert_null(job->reason);
+        /* host.retry names the time, an error only the least of it */
+        assert_int_equal(job->after_least, job->after_ms >= 0 && *job->kind);
         assert_true(job->ran);
         assert_int_equal(job->generation, 3);
         assert_true(job->started_us > 0 && job->duration_us >= 0);
