@@ -50,6 +50,30 @@ static int choose_queue(struct conf *c, struct err *e)
     return 0;
 }
 
+/* A lease is extended while its message is in hand, so that a short one is legal. It is also one
+ * failed extension away from a second run, which is said unless both stand as we ship them. */
+static void check_lease(struct conf *c)
+{
+    double one_call = c->http.timeout + c->http.connect_timeout;
+    struct conf shipped = {0};
+    conf_set_default(&shipped, conf_key_find("queue.visibility"), NULL);
+    conf_set_default(&shipped, conf_key_find("limits.time"), NULL);
+    bool as_shipped =
+        c->queue.visibility == shipped.queue.visibility && c->limits.time == shipped.limits.time;
+    if (c->queue.visibility < one_call)
+        warn(c,
+             "queue.visibility (%d s) is less than one HTTP call may take (%.15g s): a lease that "
+             "SQS fails to extend once ends while its request is on the wire; raise it, or lower "
+             "http.timeout",
+             c->queue.visibility, one_call);
+    else if (c->queue.visibility < c->limits.time && !as_shipped)
+        warn(
+            c,
+            "queue.visibility (%d s) is less than limits.time (%.15g s): while SQS is away, leases "
+            "end before slow handlers do, and their messages run twice; raise it to limits.time",
+            c->queue.visibility, c->limits.time);
+}
+
 static int check_pairs(struct conf *c, struct err *e)
 {
     if (c->workers.min > c->workers.max)
@@ -71,6 +95,7 @@ static int check_pairs(struct conf *c, struct err *e)
              "http.timeout (%.15g s) is not less than limits.time (%.15g s): a request that hangs "
              "takes its message's whole time",
              c->http.timeout, c->limits.time);
+    check_lease(c);
     if (c->keycloak.client_secret && c->keycloak.client_secret_file)
         warn(c,
              "LUAHOST_KEYCLOAK_CLIENT_SECRET is set, so keycloak.client_secret_file (%s) is "

@@ -254,7 +254,6 @@ static int make_tokens(struct host *h, struct err *e)
 /* What will go wrong later, and costs a person a night if it is not said now. */
 static void warn_of_queue(const struct host *h)
 {
-    const struct conf *c = h->conf;
     const struct queue_facts *q = &h->lookup.facts;
     if (q->dead_letters_missing[0])
         log_with(q->wants_dead_letters ? LOG_WARN : LOG_INFO,
@@ -267,13 +266,6 @@ static void warn_of_queue(const struct host *h)
             "the redrive policy's maxReceiveCount is low: crashes and releases cost receives too, "
             "and then messages that never failed are dead letters; raise it to 10 or more",
             LF_TEXT("queue", sqs_queue_url(h->sqs)), LF_INT("max_receive_count", q->max_receives));
-    if (c->queue.visibility < c->http.timeout + c->http.connect_timeout)
-        log_with(
-            LOG_WARN,
-            "queue.visibility is shorter than one HTTP call may take: an extension that fails once "
-            "loses the message while its request is on the wire; raise it or lower http.timeout",
-            LF_INT("visibility_s", c->queue.visibility),
-            LF_SECONDS("http_timeout_s", c->http.timeout));
 }
 
 static int max_receives(const struct host *h)
