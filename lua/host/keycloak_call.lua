@@ -211,10 +211,10 @@ end
 local function believed(auth_realm, number)
     local seen = first_seen[auth_realm]
     if not seen or seen.number ~= number then
-        first_seen[auth_realm] = { number = number, at = host.now() }
+        first_seen[auth_realm] = { number = number, at = token.clock() }
         return true
     end
-    return host.now() - seen.at < TOKEN_BELIEVED_S
+    return token.clock() - seen.at < TOKEN_BELIEVED_S
 end
 
 -- A refused request has done nothing, so that once more is safe even for a POST.

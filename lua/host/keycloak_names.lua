@@ -4,7 +4,7 @@
 -- remembered.
 
 local call = require "host.keycloak_call"
-local host = require "host"
+local token = require "host.token"
 
 local M = {}
 
@@ -19,14 +19,14 @@ end
 
 local function recall(key)
     local entry = kept[key]
-    if entry and host.now() < entry.till then return entry.value end
+    if entry and token.clock() < entry.till then return entry.value end
     return nil
 end
 
 local function keep(key, value)
     if count >= KEEP_MAX then kept, count = {}, 0 end
     if kept[key] == nil then count = count + 1 end
-    kept[key] = { value = value, till = host.now() + KEEP_S }
+    kept[key] = { value = value, till = token.clock() + KEEP_S }
     return value
 end
 

@@ -212,6 +212,14 @@ static int token_message(lua_State *L)
     return 2;
 }
 
+/* clock(): seconds that go on whatever is done to the wall clock, for how long something is known.
+ */
+static int token_clock(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)clock_boot_ms() / 1000);
+    return 1;
+}
+
 /* ---- answers ------------------------------------------------------------------------------ */
 
 static void give(struct waiter *w, const struct token_request *q)
@@ -253,8 +261,8 @@ void bind_token_free(struct vm *vm)
 int bind_token_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"get", token_get},         {"drop", token_drop}, {"config", token_config},
-        {"message", token_message}, {NULL, NULL},
+        {"get", token_get},         {"drop", token_drop},   {"config", token_config},
+        {"message", token_message}, {"clock", token_clock}, {NULL, NULL},
     };
     luaL_newlib(L, functions);
     return 1;

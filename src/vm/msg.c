@@ -211,7 +211,8 @@ static bool push_field(lua_State *L, struct task *t, const char *name)
     } else if (strcmp(name, "sent_at") == 0 && job->sent_at_ms) {
         lua_pushnumber(L, (lua_Number)job->sent_at_ms / 1000);
     } else if (strcmp(name, "age") == 0 && job->sent_at_ms) {
-        lua_pushnumber(L, (lua_Number)(clock_wall_ms() - job->sent_at_ms) / 1000);
+        int64_t age_ms = clock_wall_ms() - job->sent_at_ms; /* our clock may be behind SQS's */
+        lua_pushnumber(L, age_ms > 0 ? (lua_Number)age_ms / 1000 : 0);
         return false;
     } else if (strcmp(name, "group") == 0) {
         push_optional(L, job->group);
