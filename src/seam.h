@@ -75,6 +75,7 @@ struct queue_batch {
 struct queue_copy {
     const struct job *job; /* the message and the last verdict on it; the caller's, until `done` */
     bool exhausted;        /* it ran out of attempts; otherwise its handler rejected it */
+    bool bare;             /* without host.failure: with it the queue refused it */
     int64_t wall_ms;       /* when */
     void (*done)(struct queue_copy *);
     /* QUEUE_OK: the dead-letter queue has confirmed it. QUEUE_UNREACHABLE: it may have it. */

@@ -125,7 +125,7 @@ static void add_failure(struct buf *b, const struct queue_copy *copy, const stru
 {
     struct buf failure;
     size_t own = strlen(SQS_FAILURE_ATTRIBUTE) + strlen("String");
-    if (sum->count >= SQS_ATTRIBUTES_MAX)
+    if (copy->bare || sum->count >= SQS_ATTRIBUTES_MAX)
         return;
     buf_init(&failure);
     for (int detail = FULL; detail < DETAIL_COUNT; detail++) {

@@ -71,19 +71,30 @@ static void try_later(struct flow *f, struct message *m, int64_t wish_ms)
     list_append(&f->dlq.waiting, &m->node);
 }
 
+/* A queue may take less than SQS does: 256 KiB was the default until 2025. What is ours is given up
+ * before the sender's message is kept for it. */
+static bool worth_a_bare_try(const struct message *m, const struct queue_result *result)
+{
+    return result->status == QUEUE_FAULT && result->http_status >= 400 && !m->bare_copy;
+}
+
 static void copy_failed(struct flow *f, struct message *m, const struct queue_result *result)
 {
     bool passing = result->status == QUEUE_UNREACHABLE || result->status == QUEUE_BUSY;
-    bool later = passing && !m->lost && !f->drain.flushing &&
+    bool bare = worth_a_bare_try(m, result);
+    bool later = (passing || bare) && !m->lost && !f->drain.flushing &&
                  flow_now(f) - m->copying_ms < f->options.hold_ms;
     int64_t held_back;
     if (log_gate_open(&f->dlq.gate, GATE_MS, &held_back))
         log_with(LOG_WARN, "dead letter not sent: nothing is deleted", LF_TEXT("id", m->job->id),
                  LF_TEXT("error", result->text),
                  LF_TEXT("code", *result->code ? result->code : NULL),
-                 LF_TEXT("next", later ? "trying again" : "kept, retried at the cap"),
+                 LF_TEXT("next", !later ? "kept, retried at the cap"
+                                 : bare ? "trying without the attribute host.failure"
+                                        : "trying again"),
                  held_back ? LF_INT("repeated", held_back) : LF_TEXT("repeated", NULL));
     if (later) {
+        m->bare_copy |= bare;
         try_later(f, m, result->retry_after_ms);
         return;
     }
@@ -126,6 +137,7 @@ static void send_copy(struct flow *f, struct message *m)
     c->message = m;
     c->copy = (struct queue_copy){.job = m->job,
                                   .exhausted = m->exhausted,
+                                  .bare = m->bare_copy,
                                   .wall_ms = f->seam.clock.ops->wall_ms(f->seam.clock.self),
                                   .done = answered};
     list_append(&f->dlq.calls, &c->node);

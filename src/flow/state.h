@@ -70,6 +70,7 @@ struct message {
 
     struct copy_call *copy; /* on the wire, in state COPYING */
     bool exhausted;         /* its attempts are; otherwise it was rejected */
+    bool bare_copy;         /* the next try goes without host.failure */
     int64_t copying_ms;     /* since when */
 
     enum settle_kind kind;

@@ -167,26 +167,30 @@ static void read_policy(struct queue_lookup *l, const char *policy)
     struct json_object *p = json_tokener_parse(policy);
     const char *arn = member(p, "deadLetterTargetArn"), *max = member(p, "maxReceiveCount");
     l->facts.max_receives = max ? atoi(max) : 0;
-    if (!arn || l->facts.max_receives <= 0 || !read_arn(l, arn))
-        log_with(LOG_WARN, "the queue's redrive policy names no SQS queue: correct it",
-                 LF_TEXT("policy", policy));
+    l->policy_good = arn && l->facts.max_receives > 0 && read_arn(l, arn);
+    if (!l->policy_good)
+        log_with(LOG_WARN, "the queue's redrive policy names no SQS queue, or no maxReceiveCount",
+                 LF_TEXT("policy", policy), LF_TEXT("queue", sqs_queue_url(l->sqs)));
     json_object_put(p);
 }
 
 static void find_dead_letters(struct queue_lookup *l)
 {
-    l->facts.wants_dead_letters = l->options.dlq_url || l->facts.max_receives > 0;
+    /* That there is none may be meant. That it cannot be read is not. */
+    l->facts.wants_dead_letters = l->options.dlq_url || l->has_policy || !l->facts.known;
     if (!l->options.dead_letters)
         end(l, 0, NULL);
     else if (l->options.dlq_url)
         next(l, ask_dlq_url);
-    else if (l->dlq_name[0])
+    else if (l->policy_good)
         next(l, ask_dlq_name);
     else
-        no_dead_letters(l, l->facts.known
-                               ? "the queue has no redrive policy, and queue.dlq_url is not set"
-                               : "the queue's redrive policy cannot be read: allow "
-                                 "sqs:GetQueueAttributes on it, or set queue.dlq_url");
+        no_dead_letters(l, !l->facts.known ? "the queue's redrive policy cannot be read: allow "
+                                             "sqs:GetQueueAttributes on it, or set queue.dlq_url"
+                           : l->has_policy ? "the queue's redrive policy cannot be used: correct "
+                                             "it, or set queue.dlq_url"
+                                           : "the queue has no redrive policy, and queue.dlq_url "
+                                             "is not set");
 }
 
 /* ---- the queue --------------------------------------------------------------------------- */
@@ -207,7 +211,8 @@ static void attributes_answered(void *arg, const struct queue_result *result,
     const char *retention = member(a, "MessageRetentionPeriod");
     const char *policy = member(a, "RedrivePolicy");
     l->facts.retention_ms = retention ? atoll(retention) * 1000 : 0;
-    if (policy && *policy)
+    l->has_policy = policy && *policy;
+    if (l->has_policy)
         read_policy(l, policy);
     find_dead_letters(l);
 }

@@ -19,7 +19,7 @@
 struct queue_facts {
     int64_t retention_ms;           /* 0: not known */
     int max_receives;               /* of the redrive policy; 0: none, or not known */
-    bool wants_dead_letters;        /* a redrive policy or queue.dlq_url is there */
+    bool wants_dead_letters;        /* a redrive policy or queue.dlq_url is there, or may be */
     bool known;                     /* false: the attributes could not be read */
     char dead_letters_missing[700]; /* "": sqs_dead_letter_url has it */
 };
@@ -39,6 +39,8 @@ struct queue_lookup {
     ev_timer again;
     struct log_gate gate;
     void (*ask)(struct queue_lookup *); /* the question of this step */
+    bool has_policy;                    /* the queue has a redrive policy */
+    bool policy_good;                   /* and it names a queue, which is: */
     char dlq_name[96];
     char dlq_account[32];
     bool ended; /* then `error.code` is 0 and queue URL and `facts` are set, or it tells why not */

@@ -1,6 +1,7 @@
 """Dead letters on a real server: copied with all that they carried, and only then deleted."""
 import json
 import time
+import urllib.parse
 
 import pytest
 
@@ -52,9 +53,15 @@ class Scene(Stage):
         return message, failure
 
 
+@pytest.fixture(params=["elasticmq", "moto"])
+def server(request):
+    return request.param
+
+
 @pytest.fixture
-def scene(tmp_path, elasticmq, elasticmq_sqs):
-    scene = Scene(tmp_path, elasticmq, elasticmq_sqs)
+def scene(request, tmp_path, server):
+    scene = Scene(tmp_path, request.getfixturevalue(server),
+                  request.getfixturevalue(server + "_sqs"))
     yield scene
     scene.close()
 
@@ -98,9 +105,9 @@ def test_fewer_attempts_than_the_queue_allows(scene):
     assert scene.dead_letter()[1]["receives"] == 2
 
 
-def test_a_queue_named_in_the_configuration(scene, elasticmq_sqs):
-    other = sqs.create_queue(elasticmq_sqs, "other")
-    url = f"{scene.wire.url['queue']}/000000000000/{other.name}"
+def test_a_queue_named_in_the_configuration(scene):
+    other = sqs.create_queue(scene.queue.sqs, "other")
+    url = scene.wire.url["queue"] + urllib.parse.urlsplit(other.url).path
     scene.queue.send("bad")
     scene.run(1, queue={"dlq_url": url})
     assert len(other.receive(10, 1)) == 1
@@ -134,8 +141,8 @@ def test_an_earlier_failure_is_replaced(scene):
     assert scene.dead_letter()[1]["reason"] == "cannot be mapped"
 
 
-def test_a_policy_that_points_nowhere(scene, elasticmq_sqs):
-    elasticmq_sqs.delete_queue(QueueUrl=scene.dead.url)
+def test_a_policy_that_points_nowhere(scene):
+    scene.queue.sqs.delete_queue(QueueUrl=scene.dead.url)
     scene.queue.send("bad")
     settled = scene.run(1)
     assert "no dead-letter queue" in scene.text and scene.dead.name in scene.text
@@ -145,19 +152,117 @@ def test_a_policy_that_points_nowhere(scene, elasticmq_sqs):
     assert sum(scene.queue.counts()) == 1
 
 
-def test_deleted_under_us(scene, elasticmq_sqs):
+def test_deleted_under_us(scene):
     """Kept with words; and copied once the queue is there again."""
+    client = scene.queue.sqs
     with scene.host(scene.handler(HANDLER), retry={"cap": 2, "base": 1}) as host:
         host.wait_says("consuming")
-        elasticmq_sqs.delete_queue(QueueUrl=scene.dead.url)
+        client.delete_queue(QueueUrl=scene.dead.url)
         scene.queue.send("bad")
         host.wait_says("dead letter not sent", "nothing is deleted", scene.dead.name, "kept")
         assert sum(scene.queue.counts()) == 1
-        elasticmq_sqs.create_queue(QueueName=scene.dead.name)
+        client.create_queue(QueueName=scene.dead.name)
         host.wait_for("an empty queue", scene.queue.is_empty)
         host.term()
         assert host.wait_exit() == 0
     assert len(scene.dead.receive(10, 1)) == 1
+
+
+# ---- what the dead-letter queue does not take: the proxy answers as AWS would
+
+def denied(action):
+    return {"status": 403, "body": json.dumps({
+        "__type": "com.amazon.coral.service#AccessDeniedException",
+        "message": f"User: arn:aws:iam::1:user/host is not authorized to perform: {action}"})}
+
+
+def fault(scene, operation, times=-1, **answer):
+    scene.wire.tell("fault", match={"target": f"^{operation}$"}, times=times, **answer)
+
+
+def warnings(scene):
+    return [json.loads(line) for line in scene.text.splitlines()
+            if line.startswith("{") and '"level":"warn"' in line]
+
+
+def test_no_permission_to_send(scene):
+    """Kept and said; then the permission is given, and the copy goes with the next run."""
+    with scene.host(scene.handler(HANDLER), retry={"cap": 1, "base": 1}) as host:
+        host.wait_says("consuming")
+        fault(scene, "SendMessage", 1, **denied("sqs:sendmessage"))
+        scene.queue.send("bad")
+        host.wait_for("an empty queue", scene.queue.is_empty)
+        host.term()
+        assert host.wait_exit() == 0, host.text
+        host.assert_says("dead letter not sent: nothing is deleted", "AccessDenied",
+                         "sqs:SendMessage on this queue", scene.dead.name, "kept")
+        assert [e["outcome"] for e in host.settled()] == ["retry", "reject"]
+    assert scene.dead_letter()[1]["receives"] == 2
+
+
+def test_no_permission_to_look_it_up(scene):
+    fault(scene, "GetQueueUrl", **denied("sqs:getqueueurl"))
+    scene.queue.send("bad")
+    settled = scene.run(1)
+    assert settled[0]["outcome"] == "retry" and settled[0]["note"].startswith("kept")
+    said = [e for e in warnings(scene) if e["msg"].startswith("no dead-letter queue")]
+    assert len(said) == 1
+    for words in ("AccessDenied", scene.dead.name, "sqs:GetQueueUrl", "queue.dlq_url"):
+        assert words in said[0]["reason"]
+    assert sum(scene.queue.counts()) == 1 and scene.dead.is_empty()
+
+
+def test_no_permission_to_read_the_policy(scene):
+    """It consumes all the same; that rejected messages will be kept is a warning."""
+    fault(scene, "GetQueueAttributes", **denied("sqs:getqueueattributes"))
+    scene.queue.send("bad")
+    settled = scene.run(1)
+    assert settled[0]["note"].startswith("kept")
+    assert [e for e in warnings(scene) if "sqs:GetQueueAttributes" in e.get("reason", "")]
+
+
+def test_throttled_and_unheard(scene):
+    """A copy whose answer is lost is sent again: twice is better than not at all, and both name the
+    message that they are of."""
+    fault(scene, "SendMessage", 1, status=403, body='{"__type":"RequestThrottled"}')
+    fault(scene, "SendMessage", 1, pass_on=True)
+    sent = scene.queue.send("bad")
+    assert scene.run(1)[0]["outcome"] == "reject"
+    assert scene.queue.is_empty()
+    copies = [scene.dead_letter() for _ in range(2)]
+    assert {m["Body"] for m, _ in copies} == {"bad"}
+    assert {failure["message_id"] for _, failure in copies} == {sent["MessageId"]}
+    assert {failure["receives"] for _, failure in copies} == {1}
+    deleted = list(scene.wire.deletes())
+    confirmed = [e for e in scene.wire.log() if e["target"] == "SendMessage" and "fault" not in e]
+    assert len(deleted) == len(confirmed) == 1
+    assert confirmed[0]["t1"] <= deleted[0][0]["t0"]
+
+
+def test_a_queue_that_takes_less_than_sqs(scene):
+    """256 KiB were the most until 2025, and older queues have kept that."""
+    refusal = json.dumps({"__type": "com.amazonaws.sqs#InvalidParameterValue", "message":
+                          "One or more parameters are invalid. Reason: Message must be shorter than"
+                          " 262144 bytes."})
+    scene.wire.tell("fault", match={"target": "^SendMessage$", "req": "host.failure"}, times=-1,
+                    status=400, body=refusal)
+    scene.queue.send("bad", MessageAttributes=ATTRIBUTES)
+    assert scene.run(1)[0]["outcome"] == "reject"
+    assert "262144 bytes" in scene.text and "without the attribute host.failure" in scene.text
+    message = scene.dead.receive_one()
+    assert message["Body"] == "bad" and message["MessageAttributes"] == ATTRIBUTES
+    assert scene.queue.is_empty()
+
+
+@pytest.mark.parametrize("receives, said", [(9, True), (10, False)])
+def test_a_policy_that_allows_few_receives(scene, receives, said):
+    scene.point_at(sqs.arn(scene.queue.sqs, scene.dead.url), receives)
+    with scene.host(scene.handler(HANDLER)) as host:
+        host.wait_says("consuming", scene.dead.name)
+        host.term()
+        assert host.wait_exit() == 0
+        assert ("maxReceiveCount is low" in host.text) == said
+        assert (f'"max_receive_count":{receives}' in host.text) == said
 
 
 def test_an_outage_fills_no_dead_letter_queue(tmp_path, elasticmq, elasticmq_sqs, keycloak):

@@ -138,6 +138,22 @@ static void ten_attributes_leave_no_room(void **state)
     }
 }
 
+static void bare(void **state)
+{
+    (void)state;
+    struct job *job = job_with("{\"MessageAttributes\":{\"s\":{\"DataType\":\"String\","
+                               "\"StringValue\":\"v\"}}}",
+                               "b");
+    struct queue_copy c = {.job = job, .bare = true, .wall_ms = 1};
+    struct buf b;
+    buf_init(&b);
+    sqs_copy_write(&b, DLQ, &c);
+    assert_null(strstr(b.data, "host.failure"));
+    assert_non_null(strstr(b.data, "\"s\":{\"DataType\":\"String\",\"StringValue\":\"v\"}"));
+    buf_free(&b);
+    job_free(job);
+}
+
 /* A body that leaves `room` bytes of the 1 MiB, and a failure of about 900 with its detail, 700
  * without, 500 with a short reason. */
 static void copy_with_room(size_t room)
@@ -229,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(everything_goes_along, tear_down),
         cmocka_unit_test_teardown(ten_attributes_leave_no_room, tear_down),
+        cmocka_unit_test_teardown(bare, tear_down),
         cmocka_unit_test_teardown(a_full_message_shortens_the_failure, tear_down),
         cmocka_unit_test_teardown(what_sqs_takes_in_no_text, tear_down),
         cmocka_unit_test_teardown(a_fifo_queue, tear_down),

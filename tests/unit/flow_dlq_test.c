@@ -8,6 +8,7 @@
 #include "flow_world.h"
 
 #include <cmocka.h>
+#include <unistd.h>
 
 static struct world w;
 
@@ -165,6 +166,78 @@ static void refused_is_kept(void **state)
     }
 }
 
+/* The words of a server that refused it: the attribute of ours may be what is too much. */
+static void refused_by_words_is_tried_bare(void **state)
+{
+    (void)state;
+    for (int taken = 0; taken < 2; taken++) {
+        begin_with(true, 0);
+        world_bring(&w, 1, 1);
+        world_verdict(&w, "m1", OUTCOME_REJECT);
+        assert_false(w.copies[0]->bare);
+        world_copied_with(&w, QUEUE_FAULT, 400);
+        world_pass(&w, 200);
+        assert_int_equal(w.copy_count, 1);
+        assert_true(w.copies[0]->bare);
+        if (taken) {
+            world_copied(&w, QUEUE_OK);
+            settlement(QUEUE_DELETE, 1);
+        } else {
+            world_copied_with(&w, QUEUE_FAULT, 400);
+            assert_kept("h1");
+        }
+        world_end(&w);
+    }
+}
+
+/* What the log says while `step` runs. */
+static const char *log_of(void (*step)(void))
+{
+    static char text[4096];
+    int err = dup(STDERR_FILENO);
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    dup2(fileno(file), STDERR_FILENO);
+    step();
+    dup2(err, STDERR_FILENO);
+    close(err);
+    rewind(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    return text;
+}
+
+static void keep_one(void)
+{
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+}
+
+/* Four days of retention: said in the last tenth of them, and not before. */
+static void a_kept_message_near_its_end(void **state)
+{
+    static const struct {
+        int64_t age_h;
+        const char *left;
+    } cases[] = {{1, NULL}, {86, NULL}, {87, "\"left_s\":32400"}, {97, "\"left_s\":0"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct flow_options o = world_options();
+        o.retention_ms = INT64_C(96) * 3600 * 1000;
+        world_begin(&w, &o, 1, 4);
+        w.now_ms = INT64_C(1000) * 3600 * 1000;
+        world_bring(&w, 1, 1);
+        world_running(&w, "m1")->sent_at_ms = w.now_ms - cases[i].age_h * 3600 * 1000;
+        const char *text = log_of(keep_one);
+        if (cases[i].left) {
+            assert_non_null(strstr(text, "nears the end of the queue's retention"));
+            assert_non_null(strstr(text, cases[i].left));
+        } else {
+            assert_null(strstr(text, "retention"));
+        }
+        world_end(&w);
+    }
+}
+
 /* The copy is on the wire when the lease lapses: its answer decides. */
 static void lapsed_with_the_copy_on_the_wire(void **state)
 {
@@ -286,6 +359,8 @@ int main(void)
         cmocka_unit_test(busy_is_tried_again_under_the_lease),
         cmocka_unit_test(busy_for_too_long_is_kept),
         cmocka_unit_test(refused_is_kept),
+        cmocka_unit_test(refused_by_words_is_tried_bare),
+        cmocka_unit_test(a_kept_message_near_its_end),
         cmocka_unit_test(lapsed_with_the_copy_on_the_wire),
         cmocka_unit_test(lapsed_while_it_waits),
         cmocka_unit_test(delivered_again_while_copying),

@@ -333,12 +333,18 @@ static inline struct queue_batch *world_take_batch(struct world *w)
 }
 
 /* Answers the oldest copy on the wire. */
-static inline void world_copied(struct world *w, enum queue_status status)
+static inline void world_copied_with(struct world *w, enum queue_status status, int http_status)
 {
     struct queue_copy *c = w->copies[0];
     memmove(w->copies, w->copies + 1, sizeof *w->copies * (size_t)--w->copy_count);
-    c->result = (struct queue_result){.status = status, .retry_after_ms = -1};
+    c->result =
+        (struct queue_result){.status = status, .http_status = http_status, .retry_after_ms = -1};
     c->done(c);
+}
+
+static inline void world_copied(struct world *w, enum queue_status status)
+{
+    world_copied_with(w, status, 0);
 }
 
 static inline void world_answer_all(struct world *w)
