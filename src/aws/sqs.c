@@ -3,6 +3,7 @@
 #include "aws/call.h"
 #include "aws/sqs_answer.h"
 #include "aws/sqs_copy.h"
+#include "aws/sqs_count.h"
 #include "aws/sqs_endpoint.h"
 #include "aws/sqs_request.h"
 #include "base/clock.h"
@@ -24,6 +25,7 @@ struct sqs {
     char *queue_url;
     char *dead_letter_url; /* NULL: there is none */
     struct buf queue_json; /* {"QueueUrl":"…": how most bodies begin */
+    struct sqs_count count;
 };
 
 enum call_kind { CALL_RECEIVE, CALL_BATCH, CALL_COPY, CALL_ASK };
@@ -126,6 +128,7 @@ static void answered(struct aws_call *aws, const struct fetch_response *r)
     struct queue_result result;
     struct sqs_context context = context_of(c);
     struct json_object *answer = sqs_read_answer(r, &context, &result);
+    sqs_count(&c->sqs->count, aws->operation, r, &result);
     if (result.status == QUEUE_OK || !aws_call_again(aws, r, result.code)) {
         struct call was = *c;
         aws_call_free(aws); /* before the callback, which may start the next one */
@@ -292,6 +295,8 @@ struct sqs *sqs_new(const struct sqs_options *options, struct fetch *fetch, stru
     aws_client_init(&s->client, &service, fetch, creds);
     if (rc == 0 && options->queue_url)
         rc = sqs_set_queue_url(s, options->queue_url, e);
+    if (rc == 0)
+        rc = sqs_count_open(&s->count, options->metrics, options->writer, e);
     if (rc == 0)
         return s;
     sqs_free(s);

@@ -14,12 +14,15 @@
 #include "seam.h"
 
 struct json_object;
+struct metrics;
 struct sqs;
 
 struct sqs_options {
-    const char *endpoint;  /* scheme://host[:port]; NULL: the queue URL's, or AWS's own */
-    const char *region;    /* an AWS queue URL's own goes before it. NULL: read off the URL */
-    const char *queue_url; /* NULL: to be set by sqs_set_queue_url */
+    const char *endpoint;    /* scheme://host[:port]; NULL: the queue URL's, or AWS's own */
+    const char *region;      /* an AWS queue URL's own goes before it. NULL: read off the URL */
+    const char *queue_url;   /* NULL: to be set by sqs_set_queue_url */
+    struct metrics *metrics; /* NULL: nothing is counted */
+    int writer;              /* of its metrics */
 };
 
 /* NULL with `e` (EXIT_CONFIG): no region can be told, or a URL is none. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@ static struct {
     bool colour;
     enum log_level level;
 } config = {.json = true, .level = LOG_INFO};
+
+static _Atomic uint64_t lines[LOG_ERROR + 1];
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static const char *const level_colours[] = {"\033[2m", "", "\033[33m", "\033[31m"};
@@ -31,6 +34,11 @@ void log_setup(enum log_format format, enum log_level level)
 bool log_enabled(enum log_level level)
 {
     return level >= config.level;
+}
+
+uint64_t log_lines(enum log_level level)
+{
+    return atomic_load_explicit(&lines[level], memory_order_relaxed);
 }
 
 static void put_value(struct buf *b, const struct log_field *f, bool json)
@@ -111,6 +119,7 @@ void log_fields(enum log_level level, const char *msg, const struct log_field *f
         line_json(&b, level, ts, msg, fields, count);
     else
         line_text(&b, level, ts, msg, fields, count);
+    atomic_fetch_add_explicit(&lines[level], 1, memory_order_relaxed);
     if (b.failed)
         write_all("log line lost: no memory\n", 25);
     else

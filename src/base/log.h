@@ -28,6 +28,9 @@ struct log_field {
 #define LF_SECONDS(n, v) ((struct log_field){.name = (n), .type = LOG_F_SECONDS, .seconds = (v)})
 #define LF_RAW(n, t) ((struct log_field){.name = (n), .type = LOG_F_RAW, .text = (t)})
 
+/* Lines written at this level since the start. */
+uint64_t log_lines(enum log_level level);
+
 void log_fields(enum log_level level, const char *msg, const struct log_field *fields, int count);
 
 /* log_with(LOG_INFO, "settled", LF_TEXT("id", id), LF_INT("attempt", 2)) */

@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const double metric_seconds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-                                 0.5,   1,      2.5,   5,    10,    30,   60};
-const int metric_seconds_count = sizeof metric_seconds / sizeof *metric_seconds;
+const double metric_seconds[METRIC_SECONDS_COUNT] = {
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 
 static const char *const all_other[METRIC_LABELS_MAX] = {"other", "other", "other", "other"};
 

@@ -60,7 +60,7 @@ void metric_set(struct metric *m, const char *const *values, double to);        
 void metric_observe(struct metric *m, const char *const *values, double value); /* a histogram */
 
 /* Of METRIC_HISTOGRAM in seconds: from 1 ms to 60 s. */
-extern const double metric_seconds[];
-extern const int metric_seconds_count;
+enum { METRIC_SECONDS_COUNT = 15 };
+extern const double metric_seconds[METRIC_SECONDS_COUNT];
 
 #endif

@@ -32,6 +32,7 @@ static void admit_claimed(struct flow *f, struct message *m)
         return;
     case CLAIM_DONE:
         f->counts.duplicates++;
+        f->counts.acked_before++;
         settle_message(f, m, SETTLE_DUPLICATE, 0);
         return;
     case CLAIM_HELD: /* under a message that is not in hand any more: its lease was lost */

@@ -80,22 +80,3 @@ const struct flow_counts *flow_counts(const struct flow *f)
 {
     return &f->counts;
 }
-
-void flow_report(const struct flow *f)
-{
-    const struct flow_counts *c = &f->counts;
-    log_with(LOG_INFO, "state", LF_INT("in_hand", (int64_t)f->in_hand.count),
-             LF_INT("buffered", f->dispatch.buffered_count), LF_INT("running", f->dispatch.running),
-             LF_INT("parked", f->targets.parked), LF_INT("copying", f->dlq.copying),
-             LF_INT("settling", f->settle.settling), LF_INT("polls_open", f->intake.open),
-             LF_INT("targets_down", f->targets.down),
-             LF_TEXT("receiving", f->drain.draining       ? "no: stopping"
-                                  : f->intake.paused      ? "no: paused"
-                                  : f->targets.down > 0   ? "no: a target is down"
-                                  : f->intake.backing_off ? "no: the last receive failed"
-                                                          : "yes"),
-             LF_INT("received", c->received), LF_INT("acked", c->acked),
-             LF_INT("retried", c->retried), LF_INT("rejected", c->rejected),
-             LF_INT("released", c->released), LF_INT("duplicates", c->duplicates),
-             LF_INT("lease_lost", c->lease_lost));
-}

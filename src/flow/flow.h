@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct flow;
+struct metric;
 
 struct flow_options {
     const char *queue_name; /* for logs */
@@ -32,6 +33,8 @@ struct flow_options {
     double log_settled;     /* share of the lines for acked messages, 0-1; others always */
     bool until_empty;
     int64_t patience_ms; /* until_empty: a retry of ours due within this is waited for */
+    /* luahost_settle_entries_failed_total{op,code}, the core thread's share; NULL: none */
+    struct metric *entries_failed;
 };
 
 enum flow_end {
@@ -49,9 +52,15 @@ struct flow_events {
 };
 
 struct flow_counts {
-    int64_t received, started, duplicates, lease_lost;
+    int64_t received, started, lease_lost;
+    int64_t duplicates;   /* deliveries of what was in hand, or acked before */
+    int64_t acked_before; /* of these */
     int64_t acked, retried, rejected, released; /* settled and confirmed */
-    int64_t extensions, entries_failed;
+    int64_t deleted_unrun;                      /* of `acked`: duplicates */
+    int64_t extensions;                         /* of leases, done */
+    int64_t extensions_failed;                  /* no answer, or not our fault: tried again */
+    int64_t extensions_refused;                 /* the receipt handle is not good any more */
+    int64_t entries_failed;
 };
 
 /* The options' strings and the seam's objects must outlive the flow. NULL: no memory. */
@@ -78,6 +87,38 @@ void flow_pause(struct flow *f, bool paused);
 void flow_drain(struct flow *f);
 
 const struct flow_counts *flow_counts(const struct flow *f);
+
+/* Where everything is. Texts live until the flow does anything. */
+struct flow_view {
+    bool draining, paused;
+    bool answered;             /* the queue has, once */
+    enum queue_status failure; /* of the last receive; QUEUE_OK if it worked */
+    /* What keeps it from receiving, in words, and for how long (-1: not known); NULL: nothing. */
+    const char *hold;
+    const char *hold_target; /* the server that it is about, or NULL */
+    int64_t hold_ms;
+    /* CLOCK_BOOTTIME, when a receive ended, however, or one was begun while none was open. */
+    int64_t alive_ms;
+    int64_t last_answer_wall; /* ms, when the last one was answered, empty or not; 0: none */
+    int in_hand, buffered, running, parked, copying, settling, polls_open;
+    int workers, workers_busy, slots; /* slots of all workers */
+};
+void flow_look(const struct flow *f, struct flow_view *view);
+
+/* How many messages that worker runs. */
+int flow_worker_running(const struct flow *f, int worker);
+
+enum breaker { BREAKER_CLOSED, BREAKER_TRYING, BREAKER_OPEN };
+
+struct target_view {
+    const char *name;
+    enum breaker breaker;
+    int parked;
+    int64_t down_ms; /* for so long; 0: it is not */
+};
+/* Every server that has failed since the start, in no order. */
+void flow_each_target(const struct flow *f, void (*each)(void *arg, const struct target_view *),
+                      void *arg);
 
 /* One log line on where everything is. */
 void flow_report(const struct flow *f);

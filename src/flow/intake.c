@@ -48,7 +48,9 @@ static bool open_poll(struct flow *f, const struct polls_grant *grant)
                                         .done = poll_done};
     list_init(&p->receive.jobs);
     p->open = true;
-    f->intake.open++;
+    f->intake.full = false;
+    if (f->intake.open++ == 0)
+        f->intake.alive_ms = flow_now(f);
     f->intake.reserved += grant->messages;
     if (f->seam.queue.ops->receive(f->seam.queue.self, &p->receive) == 0)
         return true;
@@ -71,6 +73,7 @@ void intake_kick(struct flow *f)
                                 .now_ms = flow_now(f)};
         struct polls_grant grant = polls_next(&f->intake.policy, &ask);
         if (grant.messages == 0) {
+            f->intake.full = grant.again_ms == 0 && f->intake.open == 0;
             if (grant.again_ms > 0 && !f->intake.timer.armed)
                 flow_arm(f, &f->intake.timer, grant.again_ms);
             return;
@@ -130,6 +133,8 @@ static void poll_failed(struct flow *f, const struct queue_result *result)
                  LF_TEXT("code", *result->code ? result->code : NULL),
                  LF_TEXT("next", advice(result->status)),
                  held_back ? LF_INT("repeated", held_back) : LF_TEXT("repeated", NULL));
+    if (f->intake.errors == 0)
+        f->intake.failing_ms = flow_now(f);
     back_off(f, result);
     f->intake.errors++;
 }
@@ -143,6 +148,7 @@ static void poll_answered(struct flow *f, struct queue_receive *r)
         log_info("receiving works again after %d failures", f->intake.errors);
     f->intake.errors = 0;
     f->intake.failure = QUEUE_OK;
+    f->intake.last_answer_wall = f->seam.clock.ops->wall_ms(f->seam.clock.self);
     bool first = !f->intake.answered;
     f->intake.answered = true;
     if (first && f->events.ready)
@@ -160,6 +166,7 @@ static void poll_done(struct queue_receive *r)
     p->open = false;
     f->intake.open--;
     f->intake.reserved -= r->max;
+    f->intake.alive_ms = flow_now(f);
     if (r->result.status == QUEUE_OK)
         poll_answered(f, r);
     else
@@ -205,6 +212,7 @@ void flow_pause(struct flow *f, bool paused)
     if (f->intake.paused == paused)
         return;
     f->intake.paused = paused;
+    f->intake.paused_ms = flow_now(f);
     log_info(paused ? "paused: receiving nothing until told to go on" : "receiving again");
     intake_kick(f);
 }

@@ -98,6 +98,10 @@ static void entry_answered(struct flow *f, struct message *m, const struct queue
         int64_t until_ms = b->sent_ms + e->visibility_s * INT64_C(1000);
         if (!newer && until_ms > m->lease_until_ms)
             m->lease_until_ms = until_ms;
+    } else if (b->result.status == QUEUE_OK && e->sender_fault) {
+        f->counts.extensions_refused++;
+    } else {
+        f->counts.extensions_failed++;
     }
     if (m->state == SETTLING) {
         settle_extension_answered(f, m);

@@ -3,6 +3,8 @@
  * handle for as long as the lease lasts (contract 5.6). */
 #include "flow/state.h"
 
+#include "base/metric.h"
+
 enum { AGAIN_BASE_MS = 100, AGAIN_CAP_MS = 5000 };
 
 /* In the words of the log and of messages_settled_total. */
@@ -53,8 +55,10 @@ static void count_settled(struct flow *f, const struct message *m)
     switch (m->kind) {
     case SETTLE_ACK:
     case SETTLE_DUPLICATE:
-        if (!m->lost) /* a delete after the lapse proves nothing */
-            f->counts.acked++;
+        if (m->lost) /* a delete after the lapse proves nothing */
+            break;
+        f->counts.acked++;
+        f->counts.deleted_unrun += m->kind == SETTLE_DUPLICATE;
         break;
     case SETTLE_RETRY:
     case SETTLE_KEEP:
@@ -114,9 +118,16 @@ static void settled(struct flow *f, struct message *m)
     gone(f, m);
 }
 
+static void entry_failed(struct flow *f, const struct message *m, const char *code)
+{
+    const char *values[] = {op_of(m) == QUEUE_DELETE ? "delete" : "change", *code ? code : "none"};
+    f->counts.entries_failed++;
+    metric_add(f->options.entries_failed, values, 1);
+}
+
 static void gave_up(struct flow *f, struct message *m, const char *code, const char *text)
 {
-    f->counts.entries_failed++;
+    entry_failed(f, m, code);
     log_with(LOG_WARN, "not settled: the queue keeps the message and will show it again",
              LF_TEXT("id", m->job->id), LF_TEXT("outcome", kind_names[m->kind]),
              LF_TEXT("code", code), LF_TEXT("error", text));
@@ -158,7 +169,7 @@ static void entry_answered(struct flow *f, struct message *m, const struct queue
     } else if (e->ok) {
         settled(f, m);
     } else if (!e->sender_fault) {
-        f->counts.entries_failed++;
+        entry_failed(f, m, e->code);
         try_later(f, m, e->code, e->text, -1);
     } else if (e->handle != m->handle) {
         enqueue(f, m);

@@ -123,6 +123,11 @@ struct flow {
         enum queue_status failure; /* the last of them */
         bool answered;             /* the queue has answered once */
         bool paused;
+        bool full;                /* as much is in hand as may be: none was opened for that */
+        int64_t paused_ms;        /* since */
+        int64_t failing_ms;       /* since, with `errors` */
+        int64_t alive_ms;         /* when a receive ended, or one was begun with none open */
+        int64_t last_answer_wall; /* ms */
         bool backing_off;
         int64_t started_ms;
         struct timer timer; /* the next poll after a backoff or a small one */

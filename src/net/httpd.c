@@ -23,6 +23,7 @@ enum {
     BODY_KEPT_BYTES = 65536,
     CONNECTION_MEMORY_BYTES = 65536,
     PART_BLOCK_BYTES = 4096,
+    HTTPD_NAME_MAX = 128, /* longer than any path of a Unix socket */
 };
 
 enum state {
@@ -59,7 +60,7 @@ struct httpd {
     struct ev_loop *loop;
     struct httpd_options options;
     struct httpd_owner owner;
-    char name[LISTEN_NAME_MAX];
+    char name[HTTPD_NAME_MAX];
     struct MHD_Daemon *daemon;
     ev_io io;       /* libmicrohttpd's own epoll descriptor */
     ev_timer timer; /* when it wants to be run without an event; 0 after a resume */
@@ -544,6 +545,16 @@ static struct MHD_Daemon *start_daemon(struct httpd *h, int fd)
                             MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
+static int open_listener(struct httpd *h, struct err *e)
+{
+    const struct httpd_options *o = &h->options;
+    if (!o->unix_path)
+        return listen_tcp(o->listen, o->allow_remote, h->name, e);
+    h->options.allow_remote = true; /* whoever may open the file is no page of a foreign site */
+    snprintf(h->name, sizeof h->name, "%s", o->unix_path);
+    return listen_unix(o->unix_path, e);
+}
+
 struct httpd *httpd_new(struct ev_loop *loop, const struct httpd_options *options,
                         const struct httpd_owner *owner, struct err *e)
 {
@@ -558,7 +569,7 @@ struct httpd *httpd_new(struct ev_loop *loop, const struct httpd_options *option
     list_init(&h->connections);
     list_init(&h->ready);
     list_init(&h->departed);
-    int fd = listen_tcp(options->listen, options->allow_remote, h->name, e);
+    int fd = open_listener(h, e);
     if (fd < 0)
         goto fail;
     signal(SIGPIPE, SIG_IGN); /* a client that leaves while it is written to */

@@ -23,6 +23,7 @@ struct httpd_request;
 
 struct httpd_options {
     const char *listen;    /* "127.0.0.1:9324"; see net/listen.h */
+    const char *unix_path; /* instead: a Unix socket, which takes any Host */
     bool allow_remote;     /* may listen on more than loopback; then any Host is taken */
     size_t max_body_bytes; /* of a request */
     int max_connections;   /* more wait unaccepted */
@@ -47,7 +48,7 @@ struct httpd *httpd_new(struct ev_loop *loop, const struct httpd_options *option
 void httpd_free(struct httpd *h);
 void httpd_turn(struct httpd *h);
 
-/* "127.0.0.1:40123": where it listens, the port written out. */
+/* "127.0.0.1:40123": where it listens, the port written out; or the Unix socket's path. */
 const char *httpd_name(const struct httpd *h);
 
 const char *httpd_library(void); /* libmicrohttpd's version */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct host_port {
@@ -109,4 +111,55 @@ int listen_tcp(const char *address, bool allow_remote, char name[LISTEN_NAME_MAX
 done:
     freeaddrinfo(found);
     return fd;
+}
+
+/* ---- Unix sockets ---- */
+
+static bool unix_address(struct sockaddr_un *sa, const char *path)
+{
+    *sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof sa->sun_path)
+        return false;
+    memcpy(sa->sun_path, path, len + 1);
+    return true;
+}
+
+/* 0, or the errno of trying. */
+static int try_connect(const struct sockaddr_un *sa)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return errno;
+    int error = connect(fd, (const struct sockaddr *)sa, sizeof *sa) == 0 ? 0 : errno;
+    close(fd);
+    return error;
+}
+
+bool listen_is_stale(const char *path)
+{
+    struct sockaddr_un sa;
+    struct stat st;
+    return unix_address(&sa, path) && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+           try_connect(&sa) == ECONNREFUSED;
+}
+
+int listen_unix(const char *path, struct err *e)
+{
+    struct sockaddr_un sa;
+    if (!unix_address(&sa, path))
+        return err_set(e, EINVAL, "'%s' is too long for a socket's path (at most %zu bytes)", path,
+                       sizeof sa.sun_path - 1);
+    if (listen_is_stale(path))
+        unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* The mode before the file is there: so it is never open to others. */
+    if (fd >= 0 && fchmod(fd, S_IRUSR | S_IWUSR) == 0 &&
+        bind(fd, (const struct sockaddr *)&sa, sizeof sa) == 0 && listen(fd, 511) == 0)
+        return fd;
+    err_set(e, errno, "cannot listen on %s: %s", path,
+            errno == EADDRINUSE ? "it is in use, or is no socket" : strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }

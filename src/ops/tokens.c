@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "base/table.h"
 #include "conf/secret.h"
 
@@ -43,6 +44,7 @@ struct tokens {
     bool tried;         /* the warm one, once */
     bool said_down;
     ev_timer again;
+    struct metric *refreshes;
 };
 
 /* ---- answers to those who wait ---- */
@@ -169,13 +171,20 @@ static void wipe_body(struct realm *r)
     buf_free(&r->body);
 }
 
+static void count(const struct tokens *t, const char *result)
+{
+    metric_add(t->refreshes, &result, 1);
+}
+
 static void answered(void *arg, const struct fetch_response *resp)
 {
     struct realm *r = arg;
     struct err e = {0};
     r->call = NULL;
     wipe_body(r);
-    if (read_answer(r, resp, &e) == 0)
+    bool good = read_answer(r, resp, &e) == 0;
+    count(r->tokens, good ? "ok" : resp->result == FETCH_OK ? "refused" : "unreachable");
+    if (good)
         fetch_worked(r);
     else
         fetch_failed(r, &e);
@@ -244,6 +253,7 @@ static void start_fetch(struct realm *r)
     }
     if (!r->call) {
         wipe_body(r);
+        count(t, "not_sent");
         fetch_failed(r, &e);
     }
 }
@@ -335,6 +345,22 @@ bool tokens_tried(const struct tokens *t)
     return t->tried;
 }
 
+static int open_metrics(struct tokens *t, struct err *e)
+{
+    static const struct metric_desc refreshes = {.name = "luahost_token_refreshes_total",
+                                                 .help = "Access tokens asked for, by result.",
+                                                 .type = METRIC_COUNTER,
+                                                 .labels = {"result"},
+                                                 .series_max = 8};
+    static const char *const results[] = {"ok", "refused", "unreachable", "not_sent"};
+    if (!t->options.metrics)
+        return 0;
+    t->refreshes = metrics_open(t->options.metrics, t->options.writer, &refreshes, e);
+    for (size_t i = 0; t->refreshes && i < sizeof results / sizeof *results; i++)
+        metric_touch(t->refreshes, &results[i]);
+    return t->refreshes ? 0 : -1;
+}
+
 struct tokens *tokens_new(struct ev_loop *loop, struct fetch *fetch,
                           const struct tokens_options *options, const struct tokens_events *events,
                           struct err *e)
@@ -351,6 +377,10 @@ struct tokens *tokens_new(struct ev_loop *loop, struct fetch *fetch,
     t->fetch = fetch;
     ev_timer_init(&t->again, on_again, 0., 0.);
     t->again.data = t;
+    if (open_metrics(t, e) != 0) {
+        tokens_free(t);
+        return NULL;
+    }
     if (options->keycloak_url &&
         fetch_origin(options->keycloak_url, t->target, sizeof t->target) != 0) {
         err_set(e, 0, "keycloak.url: \"%s\" is no http(s) URL", options->keycloak_url);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 struct ev_loop;
+struct metrics;
 struct tokens;
 
 struct tokens_options {
@@ -20,6 +21,8 @@ struct tokens_options {
     const char *client_secret;      /* given directly, or NULL */
     const char *client_secret_file; /* read again at each fetch, so that a rotated one is found */
     int timeout_ms;
+    struct metrics *metrics; /* NULL: nothing is counted */
+    int writer;              /* of its metrics */
 };
 
 struct tokens_events {

@@ -1,5 +1,6 @@
 #include "pool/pool.h"
 
+#include "base/clock.h"
 #include "pool/worker.h"
 
 #include <stdlib.h>
@@ -39,6 +40,7 @@ static int start(struct pool *p, int index, struct err *e)
     w->index = index;
     w->vm_options = &p->options.vm;
     w->fetch_options = p->options.fetch;
+    w->metrics = p->options.metrics;
     w->home = (struct worker_home){.verdicts = &p->verdicts,
                                    .tokens = &p->tokens,
                                    .loop = p->loop,
@@ -98,6 +100,19 @@ enum pool_state pool_state(struct pool *p, struct err *e)
             state = POOL_STARTING;
     }
     return state;
+}
+
+bool pool_look(const struct pool *p, int worker, struct worker_view *view)
+{
+    static const char *const names[] = {
+        [WORKER_STARTING] = "starting", [WORKER_READY] = "ready", [WORKER_FAILED] = "failed"};
+    if (worker < 0 || worker >= p->started)
+        return false;
+    const struct worker *w = &p->workers[worker];
+    int64_t since_ms = atomic_load(&w->busy_since_ms);
+    view->state = names[atomic_load(&w->state)];
+    view->in_one_turn_ms = since_ms ? clock_boot_ms() - since_ms : 0;
+    return true;
 }
 
 static void seam_run(void *self, int worker, struct list *jobs)

@@ -10,12 +10,14 @@
 #include "vm/vm.h"
 
 struct ev_loop;
+struct metrics;
 struct pool;
 
 struct pool_options {
     int workers;
     struct vm_options vm; /* slots in here; its strings must outlive the pool */
     struct fetch_options fetch;
+    struct metrics *metrics; /* NULL: nothing is counted; workers write as 1, 2, … */
 };
 
 /* What pool_turn delivers. */
@@ -35,6 +37,14 @@ void pool_turn(struct pool *p);
 /* READY: all are. FAILED: one could not load or init the handler; `e` has its words. */
 enum pool_state { POOL_STARTING, POOL_READY, POOL_FAILED };
 enum pool_state pool_state(struct pool *p, struct err *e);
+
+/* What can be seen of a worker from outside. */
+struct worker_view {
+    const char *state;      /* "starting", "ready", "failed" */
+    int64_t in_one_turn_ms; /* so long it has been at work without looking up; 0: it waits */
+};
+/* `worker` from 0; false: there is no such worker. */
+bool pool_look(const struct pool *p, int worker, struct worker_view *view);
 
 struct workers pool_seam(struct pool *p);
 void pool_token_answer(struct pool *p, struct token_request *request);

@@ -2,7 +2,8 @@
  * Lua, post what came of it in one go. */
 #include "pool/worker.h"
 
-#include "base/log.h"
+#include "base/clock.h"
+#include "base/metric.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -71,10 +72,13 @@ static void post_mail(struct worker *w)
 
 static void turn(struct worker *w)
 {
+    atomic_store_explicit(&w->busy_since_ms, 0, memory_order_relaxed);
     ev_run(w->loop, EVRUN_ONCE);
+    atomic_store_explicit(&w->busy_since_ms, clock_boot_ms(), memory_order_relaxed);
     take_mail(w);
     fetch_turn(w->fetch);
     vm_turn(w->vm);
+    metric_set(w->memory, NULL, (double)vm_memory_bytes(w->vm));
     post_mail(w);
 }
 
@@ -84,10 +88,27 @@ static void tell_state(struct worker *w, enum worker_state state)
     ev_async_send(w->home.loop, w->home.state_changed);
 }
 
+static int open_metrics(struct worker *w)
+{
+    static const struct metric_desc memory = {.name = "luahost_lua_memory_bytes",
+                                              .help = "Memory of the Lua states of all workers.",
+                                              .type = METRIC_GAUGE};
+    if (!w->metrics)
+        return 0;
+    w->memory = metrics_open(w->metrics, 1 + w->index, &memory, &w->error);
+    return w->memory ? 0 : -1;
+}
+
 static int prepare(struct worker *w)
 {
-    struct vm_ports ports = {
-        .arg = w, .loop = w->loop, .verdict = port_verdict, .ask_token = port_ask_token};
+    struct vm_ports ports = {.arg = w,
+                             .loop = w->loop,
+                             .metrics = w->metrics,
+                             .writer = 1 + w->index,
+                             .verdict = port_verdict,
+                             .ask_token = port_ask_token};
+    if (open_metrics(w) != 0)
+        return -1;
     w->fetch = fetch_new(w->loop, &w->fetch_options, &w->error);
     if (!w->fetch)
         return -1;
@@ -110,6 +131,7 @@ static void release(struct worker *w)
         vm_free(w->vm);
     if (w->fetch)
         fetch_free(w->fetch);
+    metric_set(w->memory, NULL, 0);
     post_mail(w);
     struct list left;
     list_init(&left);
@@ -134,6 +156,7 @@ static void *worker_main(void *arg)
         tell_state(w, WORKER_FAILED);
     }
     release(w);
+    atomic_store(&w->busy_since_ms, 0);
     atomic_store(&w->done, true);
     return NULL;
 }

@@ -27,6 +27,7 @@ struct worker {
     pthread_t thread;
     const struct vm_options *vm_options;
     struct fetch_options fetch_options;
+    struct metrics *metrics; /* NULL: nothing is counted; the worker writes as 1 + index */
     struct worker_home home;
 
     /* From the core. */
@@ -41,6 +42,9 @@ struct worker {
     struct err error;
     atomic_bool done; /* the thread has ended */
 
+    /* To whoever looks: when this turn's work began, CLOCK_BOOTTIME; 0: it waits for events. */
+    _Atomic int64_t busy_since_ms;
+
     /* The thread's own. */
     struct ev_loop *loop;
     struct fetch *fetch;
@@ -48,6 +52,7 @@ struct worker {
     struct list verdicts;  /* of this turn */
     struct list questions; /* of this turn */
     struct job **open;     /* by slot; NULL: free */
+    struct metric *memory;
 };
 
 /* Core thread. -1: nothing was started. */

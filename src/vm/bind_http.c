@@ -10,6 +10,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,6 +23,7 @@ struct http_call {
     int64_t wire_before;      /* job->wire_until_ms before it was sent */
     bool capped;
     char origin[128];
+    char method[16];
     /* The answer. */
     enum fetch_result result;
     bool sent;
@@ -97,6 +99,7 @@ static void on_done(void *arg, const struct fetch_response *r)
     c->status = r->status;
     c->elapsed_us = r->elapsed_us;
     c->retry_after_ms = retry_after_ms(c->task, r);
+    counts_request(&c->task->vm->counts, c->origin, c->method, r);
     strncpy(c->error, r->error, sizeof c->error - 1);
     if (r->result == FETCH_OK) {
         note_probe(c, r->status);
@@ -359,6 +362,7 @@ MAY_RAISE static int send(lua_State *L)
     struct http_call *c = push_call(L, t);
     c->capped = r.capped;
     memcpy(c->origin, r.origin, sizeof c->origin);
+    snprintf(c->method, sizeof c->method, "%s", r.method);
     task_check_fence(L, t);
     start(L, t, c, &r);
     return task_wait(L, t, call_cancel, c, answered);

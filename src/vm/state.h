@@ -4,6 +4,7 @@
 #define VM_STATE_H
 
 #include "vm/budget.h"
+#include "vm/count.h"
 #include "vm/mem.h"
 #include "vm/raise.h"
 #include "vm/vm.h"
@@ -25,6 +26,8 @@ struct vm {
     struct lua_State *L;
     struct mem mem;
     struct budget budget;
+    struct counts counts;
+    int metrics_declared; /* by the handler: bind_metrics.c */
     enum vm_phase phase;
 
     struct task *tasks; /* `slots` for messages, and one more for loading and init */
@@ -75,6 +78,7 @@ void msg_trace(const struct job *job, char out[56]);
 MAY_RAISE int bind_host_open(struct lua_State *L);
 MAY_RAISE int bind_http_open(struct lua_State *L);
 MAY_RAISE int bind_log_open(struct lua_State *L);
+MAY_RAISE int bind_metrics_open(struct lua_State *L);
 MAY_RAISE int bind_token_open(struct lua_State *L);
 void bind_token_free(struct vm *vm);
 MAY_RAISE int bind_log_print(struct lua_State *L);

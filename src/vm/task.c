@@ -166,6 +166,7 @@ static void give_verdict(struct task *t)
     job->generation = vm->options.generation;
     job->started_us = t->started_us;
     job->duration_us = clock_mono_us() - t->started_us;
+    counts_run(&vm->counts, job);
     vm->open--;
     vm->ports.verdict(vm->ports.arg, job);
 }

@@ -33,7 +33,7 @@ struct vm *vm_new(const struct vm_options *options, const struct vm_ports *ports
         err_set(e, 0, "no memory for a Lua state");
         goto fail;
     }
-    if (state_open(vm, e) != 0)
+    if (counts_open(&vm->counts, ports->metrics, ports->writer, e) != 0 || state_open(vm, e) != 0)
         goto fail;
     vm->tasks = calloc((size_t)options->slots + 1, sizeof *vm->tasks);
     for (; vm->tasks && vm->task_count <= options->slots; vm->task_count++) {

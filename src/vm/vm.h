@@ -20,6 +20,7 @@
 
 struct ev_loop;
 struct fetch;
+struct metrics;
 struct vm;
 
 struct vm_options {
@@ -46,6 +47,8 @@ struct vm_options {
 struct vm_ports {
     struct ev_loop *loop;
     struct fetch *fetch;
+    struct metrics *metrics; /* NULL: nothing is counted */
+    int writer;              /* of its metrics */
     void *arg;
     void (*verdict)(void *arg, struct job *job);             /* ownership goes home */
     void (*ask_token)(void *arg, struct token_request *req); /* answered by vm_token_answer */

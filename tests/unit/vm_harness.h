@@ -208,6 +208,7 @@ struct rig {
     struct token_request *asked[16];
     int asked_count;
     ev_timer poke;
+    struct metrics *metrics; /* NULL: nothing is counted */
 };
 
 static void rig_verdict(void *arg, struct job *job)
@@ -276,8 +277,12 @@ __attribute__((unused)) static int rig_open(struct rig *r, const char *source)
         .connect_timeout_ms = 500, .idle_connection_s = 20, .max_connections = 16};
     r->fetch = fetch_new(r->loop, &fo, &r->err);
     assert_non_null(r->fetch);
-    struct vm_ports ports = {
-        .loop = r->loop, .fetch = r->fetch, .arg = r, .verdict = rig_verdict, .ask_token = rig_ask};
+    struct vm_ports ports = {.loop = r->loop,
+                             .fetch = r->fetch,
+                             .metrics = r->metrics,
+                             .arg = r,
+                             .verdict = rig_verdict,
+                             .ask_token = rig_ask};
     r->vm = vm_new(&r->options, &ports, &r->err);
     return r->vm ? vm_load(r->vm, &r->err) : -1;
 }
