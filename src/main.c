@@ -11,6 +11,7 @@ static const struct command commands[] = {
     {"run", "consume a queue with a handler, until stopped", true, cmd_run},
     {"sandbox", "stand-in SQS and Keycloak servers, in memory", true, cmd_sandbox},
     {"send", "put messages on a queue", true, cmd_send},
+    {"test", "run *_test.lua files against handlers, on fakes", true, cmd_test},
     {"version", "this version, and those of its libraries", true, cmd_version},
     {0},
 };

@@ -21,11 +21,18 @@ struct ev_loop;
 struct fetch;
 struct fetch_call;
 
+struct fetch_request;
+struct fetch_played;
+
 struct fetch_options {
     const char *ca_file;    /* NULL: the system's */
     int connect_timeout_ms; /* default for requests that do not say */
     int idle_connection_s;  /* a kept connection older than this is not used again (20-30) */
     long max_connections;   /* kept open; at least the calls at once */
+    /* Tests and dry runs: nothing goes to the network. Called by fetch_start, after its checks;
+     * what it fills in is delivered by the next fetch_turn. NULL: the network answers. */
+    void (*play)(void *arg, const struct fetch_request *q, struct fetch_played *answer);
+    void *play_arg;
 };
 
 /* Once, before any thread: libcurl's global state, SIGPIPE ignored. */
@@ -58,6 +65,16 @@ struct fetch_response {
     int64_t elapsed_us;
     int64_t first_byte_ms;  /* CLOCK_BOOTTIME of the answer's first byte; 0 without */
     const struct buf *head; /* raw header lines; use fetch_header, fetch_next_header */
+};
+
+/* What `play` answers: FETCH_OK with the rest, or how the request failed. */
+struct fetch_played {
+    enum fetch_result result;
+    bool sent; /* the server may have executed it */
+    int status;
+    struct buf head; /* "Name: value" CR LF, each; empty at first */
+    struct buf body;
+    char words[128]; /* of a failure */
 };
 
 typedef void fetch_done(void *arg, const struct fetch_response *r);

@@ -18,11 +18,10 @@ enum {
 
 /* ---- the end ---- */
 
-void call_end(struct fetch_call *call, enum fetch_result result, const char *detail)
+static void finish(struct fetch_call *call, enum fetch_result result, const char *detail)
 {
     struct fetch_response *r = &call->response;
     struct fetch *f = call->fetch;
-    transfer_read(call, r);
     r->result = result;
     r->elapsed_us = clock_mono_us() - call->started_us;
     struct fetch_story story = {.url = call->url.data,
@@ -30,11 +29,51 @@ void call_end(struct fetch_call *call, enum fetch_result result, const char *det
                                 .timeout_ms = call->timeout_ms,
                                 .max_body_bytes = call->max_body_bytes};
     fetch_explain(r, &story, call->words, sizeof call->words);
-    transfer_stop(call);
     watch_timer_stop(&f->watch, &call->limit);
     call->state = CALL_FINISHED;
     list_remove(&call->node);
     list_append(&f->finished, &call->node);
+}
+
+void call_end(struct fetch_call *call, enum fetch_result result, const char *detail)
+{
+    transfer_read(call, &call->response);
+    finish(call, result, detail);
+    transfer_stop(call);
+}
+
+/* Without the network: options.play answers. -1: no memory. */
+static int play(struct fetch_call *call, const struct fetch_request *q, struct err *e)
+{
+    const struct fetch_options *o = &call->fetch->options;
+    struct fetch_played answer = {.result = FETCH_OK};
+    struct fetch_response *r = &call->response;
+    buf_init(&answer.head);
+    buf_init(&answer.body);
+    buf_clear(&call->url);
+    buf_str(&call->url, q->url);
+    o->play(o->play_arg, q, &answer);
+    buf_clear(&call->head);
+    buf_clear(&call->body);
+    buf_printf(&call->head, "HTTP/1.1 %d\r\n", answer.status);
+    buf_add(&call->head, answer.head.data, answer.head.len);
+    buf_add(&call->body, answer.body.data, answer.body.len);
+    bool whole = !answer.head.failed && !answer.body.failed && !call->head.failed &&
+                 !call->body.failed && !call->url.failed;
+    buf_free(&answer.head);
+    buf_free(&answer.body);
+    if (!whole)
+        return err_set(e, 0, "no memory for an answer");
+    if (answer.result == FETCH_OK)
+        *r = (struct fetch_response){.status = answer.status,
+                                     .body = call->body.data ? call->body.data : "",
+                                     .body_len = call->body.len,
+                                     .first_byte_ms = clock_boot_ms()};
+    r->head = &call->head;
+    r->sent = answer.result == FETCH_OK || answer.sent;
+    call->max_body_bytes = q->max_body_bytes;
+    finish(call, answer.result, answer.words);
+    return 0;
 }
 
 /* The time limit is ours, not CURLOPT_TIMEOUT_MS: libcurl looks at the clock before it looks at
@@ -131,10 +170,14 @@ struct fetch_call *fetch_start(struct fetch *f, const struct fetch_request *q, s
     call->graces = GRACES;
     call->response = (struct fetch_response){0};
     call->started_us = clock_mono_us();
-    if (transfer_start(call, q, !f->proxies || fetch_parts_loopback(&parts), e) != 0) {
+    bool played = f->options.play;
+    if (played ? play(call, q, e)
+               : transfer_start(call, q, !f->proxies || fetch_parts_loopback(&parts), e)) {
         recycle(call);
         return NULL;
     }
+    if (played)
+        return call;
     watch_timer_start(&f->watch, &call->limit, q->timeout_ms);
     call->state = CALL_OPEN;
     list_append(&f->open, &call->node);

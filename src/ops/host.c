@@ -7,6 +7,7 @@
 #include "flow/flow.h"
 #include "net/fetch.h"
 #include "ops/handler_file.h"
+#include "ops/handler_vm.h"
 #include "ops/platform.h"
 #include "ops/queue_lookup.h"
 #include "ops/signals.h"
@@ -208,27 +209,9 @@ static int make_pool(struct host *h, struct err *e)
     h->handler = handler_file_read(h->options->handler_path, &h->handler_len, e);
     if (!h->handler)
         return -1;
-    o.vm = (struct vm_options){.handler_path = h->options->handler_path,
-                               .source = h->handler,
-                               .source_len = h->handler_len,
-                               .generation = 1,
-                               .queue_name = c->queue.url ? c->queue.url : c->queue.name,
-                               .handler_json = c->handler_json,
-                               .limit_time_s = c->limits.time,
-                               .limit_cpu_s = c->limits.cpu,
-                               .limit_memory_bytes = c->limits.memory,
-                               .slots = c->slots,
-                               .http_timeout_ms = ms(c->http.timeout),
-                               .http_connect_timeout_ms = ms(c->http.connect_timeout),
-                               .http_max_body_bytes = c->http.max_body,
-                               .retry_after_max_ms = ms(c->retry.cap),
-                               .http_allow = c->http.allow,
-                               .keycloak_url = c->keycloak.url,
-                               .keycloak_realm = c->keycloak.realm,
-                               .keycloak_auth_realm = c->keycloak.auth_realm};
-    const char *slash = strrchr(o.vm.queue_name, '/');
-    if (slash)
-        o.vm.queue_name = slash + 1;
+    o.vm = handler_vm_options(c, h->options->handler_path);
+    o.vm.source = h->handler;
+    o.vm.source_len = h->handler_len;
     o.fetch = (struct fetch_options){.ca_file = c->http.ca_file,
                                      .connect_timeout_ms = ms(c->http.connect_timeout),
                                      .idle_connection_s = IDLE_CONNECTION_S,

@@ -116,6 +116,7 @@ void budget_enter(struct budget *b, lua_State *L, int64_t used_us, int64_t limit
         b->slice_start_us = clock_thread_cpu_us();
     budget_relax(b, L);
     b->running = L;
+    b->outer = active; /* a test's, that runs a handler */
     active = b;
 }
 
@@ -128,7 +129,7 @@ static void charge_slice(struct budget *b)
 
 int64_t budget_leave(struct budget *b)
 {
-    active = NULL;
+    active = b->outer;
     b->running = NULL;
     if (b->by_hook)
         charge_slice(b);

@@ -31,6 +31,7 @@ struct budget {
     int64_t slice_start_us; /* thread CPU, in a slice without a timer */
     bool timer;             /* there is one, and it belongs to `thread` */
     bool by_hook;
+    struct budget *outer; /* whose task started this one: it goes on afterwards */
     timer_t id;
     unsigned long thread;
 };

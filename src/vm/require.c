@@ -30,6 +30,7 @@ static const luaL_Reg c_modules[] = {
     {"host.log", bind_log_open},
     {"host.metrics", bind_metrics_open},
     {"host.token", bind_token_open},
+    {"host.stage", bind_test_open},
     {"cjson", luaopen_cjson},
     {NULL, NULL},
 };
@@ -120,6 +121,17 @@ static bool is_reserved(const char *name)
     return strcmp(name, "host") == 0 || strncmp(name, "host.", 5) == 0;
 }
 
+/* The stand-ins are there for tests. */
+static bool is_for_tests(const char *name)
+{
+    return strncmp(name, "host.test", 9) == 0 || strncmp(name, "sandbox.", 8) == 0;
+}
+
+static bool is_embedded(const struct vm *vm, const char *name)
+{
+    return is_for_tests(name) ? vm->options.stage != NULL : is_reserved(name);
+}
+
 /* "host.keycloak" is lua/host/keycloak.lua. */
 static bool compile_embedded(lua_State *L, const char *name)
 {
@@ -128,7 +140,7 @@ static bool compile_embedded(lua_State *L, const char *name)
     for (char *c = file; *c && strcmp(c, ".lua") != 0; c++)
         *c = *c == '.' ? '/' : *c;
     size_t len;
-    const char *text = is_reserved(name) ? embed_find(file, &len) : NULL;
+    const char *text = is_embedded(vm_of(L), name) ? embed_find(file, &len) : NULL;
     if (!text)
         return false;
     lua_pushfstring(L, "=%s", name);
@@ -177,6 +189,8 @@ static void find_loader(lua_State *L, struct vm *vm, const char *name)
     }
     if (compile_embedded(L, name))
         return;
+    if (is_reserved(name) && is_for_tests(name))
+        luaL_error(L, "require: '%s' is for files of tests, which `host test` runs", name);
     if (is_reserved(name))
         luaL_error(L, "require: the host has no module '%s'", name);
     if (vm->phase != PHASE_LOADING)

@@ -45,6 +45,10 @@ struct vm {
     enum vm_init init_state;
     struct err load_error; /* of the load phase, then of init */
 
+    int64_t ahead_us;           /* sleeps that took no time (options.sleeps_at_once) */
+    struct lua_State *on_stage; /* bind_test.c: the coroutine inside stage->run; or NULL */
+    int answer_ref;             /* bind_test.c: host.test's answer to requests; or LUA_NOREF */
+
     struct realm *realms;      /* bind_token.c: tokens, and who waits for them */
     char keycloak_origin[256]; /* "scheme://host:port", always allowed; or "" */
 };
@@ -79,6 +83,7 @@ MAY_RAISE int bind_host_open(struct lua_State *L);
 MAY_RAISE int bind_http_open(struct lua_State *L);
 MAY_RAISE int bind_log_open(struct lua_State *L);
 MAY_RAISE int bind_metrics_open(struct lua_State *L);
+MAY_RAISE int bind_test_open(struct lua_State *L);
 MAY_RAISE int bind_token_open(struct lua_State *L);
 void bind_token_free(struct vm *vm);
 MAY_RAISE int bind_log_print(struct lua_State *L);

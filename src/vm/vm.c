@@ -24,7 +24,7 @@ struct vm *vm_new(const struct vm_options *options, const struct vm_ports *ports
     list_init(&vm->ready);
     list_init(&vm->queued);
     list_init(&vm->released);
-    vm->handle_ref = vm->init_ref = LUA_NOREF;
+    vm->handle_ref = vm->init_ref = vm->answer_ref = LUA_NOREF;
     vm->init_state = VM_INIT_RUNNING;
     if (options->keycloak_url)
         fetch_origin(options->keycloak_url, vm->keycloak_origin, sizeof vm->keycloak_origin);

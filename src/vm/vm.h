@@ -42,6 +42,21 @@ struct vm_options {
     const char *keycloak_url;   /* NULL: not configured */
     const char *keycloak_realm;
     const char *keycloak_auth_realm; /* NULL: the realm */
+    /* Tests and dry runs: host.sleep takes no time, the message's clock moves instead. */
+    bool sleeps_at_once;
+    const struct vm_stage
+        *stage; /* of a file of tests, whose host.test reaches through it; or NULL */
+};
+
+/* What host.test asks of whoever runs a file of tests. Called from the vm's thread, while its Lua
+ * code runs. */
+struct vm_stage {
+    void *arg;
+    void (*found)(void *arg, const char *name);   /* a case, while the file loads */
+    void (*failed)(void *arg, const char *words); /* why the case that runs fails; many lines */
+    /* Runs `job` through a handler, a file beside the tests, until its verdict stands in the job,
+     * which stays the caller's. -1: the handler does not load; `e` says why. */
+    int (*run)(void *arg, const char *handler, struct job *job, struct err *e);
 };
 
 struct vm_ports {
@@ -81,6 +96,12 @@ void vm_turn(struct vm *vm);
 
 /* The core's answer to ask_token; may come for a task that is dead: then it is dropped. */
 void vm_token_answer(struct vm *vm, struct token_request *req);
+
+/* While a vm with a stage is inside stage->run: lets its tests answer a request of the handler's.
+ */
+struct fetch_request;
+struct fetch_played;
+void vm_answer(struct vm *vm, const struct fetch_request *request, struct fetch_played *answer);
 
 int vm_tasks(const struct vm *vm); /* open */
 size_t vm_memory_bytes(const struct vm *vm);

@@ -1,0 +1,173 @@
+--- Keycloak in memory for host.test: the stand-in of the sandbox, asked without a network.
+--
+-- Each case starts with an empty realm: no groups, no roles but Keycloak's own, no users.
+
+local server = require "host.test_server"
+local standin = require "sandbox.keycloak"
+local token = require "host.token"
+local users = require "sandbox.keycloak_users"
+
+local M = {}
+
+local SERVICE_ROLES = { "manage-users", "view-users", "query-users", "view-realm" }
+
+local servers, settings -- made when they are first needed: a test may never call Keycloak
+local never = { fire = function() end }
+
+local function config()
+    return token.config()
+end
+
+-- "/a/b" → the nested groups of a realm export.
+local function group_tree(paths)
+    local top, known = {}, {}
+    for _, path in ipairs(paths or {}) do
+        local list, at = top, ""
+        for name in path:gmatch("[^/]+") do
+            at = at .. "/" .. name
+            if not known[at] then
+                known[at] = { name = name, subGroups = {} }
+                list[#list + 1] = known[at]
+            end
+            list = known[at].subGroups
+        end
+    end
+    return top
+end
+
+local function role_list(names)
+    local list = {}
+    for i, name in ipairs(names or {}) do list[i] = { name = name } end
+    return list
+end
+
+local function realm_export(name, given)
+    return {
+        realm = name, enabled = true, registrationEmailAsUsername = given.email_as_username,
+        groups = group_tree(given.groups), roles = { realm = role_list(given.roles) },
+        clients = { { clientId = "test", secret = "test", enabled = true,
+            serviceAccountsEnabled = true } },
+        users = { { username = "service-account-test", enabled = true,
+            serviceAccountClientId = "test",
+            clientRoles = { ["realm-management"] = SERVICE_ROLES } } },
+    }
+end
+
+local function start(given)
+    local name = config().realm
+    servers = standin.new { realms = { realm_export(name, given) }, now = os.time,
+        faults = never }
+    local realm = servers.realms[name]
+    servers.tokens[M.TOKEN] = { realm = realm, client = realm.clients.test, till = math.huge }
+    return servers
+end
+
+local function realm()
+    return (servers or start(settings or {})).realms[config().realm]
+end
+
+--- The token that handlers get in tests (ops/rehearsal.c).
+M.TOKEN = "rehearsal"
+
+--- The public part: t.keycloak.
+M.api = {}
+
+--- Sets up the realm; before the handler runs.
+-- @param given groups (paths: "/customers"), roles (names of realm roles), email_as_username
+-- @raise contract when something of it was used already
+function M.api.realm(given)
+    if servers then error("t.keycloak.realm comes before anything that uses Keycloak", 0) end
+    settings = given
+end
+
+--- Adds a user that was there before.
+-- @param rep a UserRepresentation: username, email, groups (paths), realmRoles (names) …
+-- @return the user, as t.keycloak.user gives it
+function M.api.add(rep)
+    local r = realm()
+    local user = r.users:insert(r.users:build(rep))
+    for _, path in ipairs(rep.groups or {}) do
+        if not r.group_at[path] then error(("the realm has no group %q"):format(path), 0) end
+        users.join(user, r.group_at[path])
+    end
+    for _, name in ipairs(rep.realmRoles or {}) do
+        if not r.roles[name] then error(("the realm has no role %q"):format(name), 0) end
+        user.roles[name] = true
+    end
+    return M.api.user(user.username)
+end
+
+local function sorted(set, name_of)
+    local list = {}
+    for key, value in pairs(set) do list[#list + 1] = name_of(key, value) end
+    table.sort(list)
+    return list
+end
+
+local function view(user, default_role)
+    local roles = {}
+    for name in pairs(user.roles) do
+        if name ~= default_role then roles[name] = true end
+    end
+    return {
+        id = user.id, username = user.username, email = user.email, firstName = user.firstName,
+        lastName = user.lastName, enabled = user.enabled, emailVerified = user.emailVerified,
+        attributes = user.attributes, createdTimestamp = user.createdTimestamp,
+        groups = sorted(user.groups, function(_, group) return group.path end),
+        realmRoles = sorted(roles, function(name) return name end),
+    }
+end
+
+--- The user of that name, or nil.
+-- @param username folded as Keycloak does
+-- @return { id, username, email, firstName, lastName, enabled, emailVerified, attributes, groups
+--   (paths, sorted), realmRoles (names, sorted, without the default role) }
+function M.api.user(username)
+    local r = realm()
+    local user = r.users.by_name[username:lower()]
+    return user and view(user, r.default_role)
+end
+
+--- All users, sorted by their names; without the service account.
+-- @return a list of what t.keycloak.user gives
+function M.api.users()
+    local r, list = realm(), {}
+    for _, user in ipairs(r.users:all()) do
+        if not user.service_account then list[#list + 1] = view(user, r.default_role) end
+    end
+    return list
+end
+
+--- Each case starts with an empty realm.
+function M.reset()
+    servers, settings = nil, nil
+end
+
+local function decode(text)
+    return (text:gsub("+", " "):gsub("%%(%x%x)", function(hex)
+        return string.char(tonumber(hex, 16))
+    end))
+end
+
+local function query_of(text)
+    local query = {}
+    for name, value in text:gmatch("([^&=]+)=([^&]*)") do query[decode(name)] = decode(value) end
+    return query
+end
+
+--- Answers a request if it goes to Keycloak.
+-- @param request as the handler sent it
+-- @return { status, head, body }; nil: it goes elsewhere
+function M.answer(request)
+    local base = config().url
+    local url, query = request.url:match("^([^?]*)%??(.*)$")
+    if url:sub(1, #base + 1) ~= base .. "/" then return nil end
+    realm()
+    local status, headers, body = servers:handle {
+        method = request.method, path = decode(url:sub(#base + 1)), query = query_of(query),
+        headers = request.headers, body = request.body or "", operation = request.method,
+    }
+    return server.raw { status = status, headers = headers, body = body }
+end
+
+return M

@@ -1,0 +1,35 @@
+#include "ops/handler_vm.h"
+
+#include <string.h>
+
+static int ms(double seconds)
+{
+    return (int)(seconds * 1000);
+}
+
+/* The queue's name, also where it is given by its URL. */
+static const char *queue_name(const struct conf *c)
+{
+    const char *slash = c->queue.url ? strrchr(c->queue.url, '/') : NULL;
+    return slash ? slash + 1 : c->queue.url ? c->queue.url : c->queue.name;
+}
+
+struct vm_options handler_vm_options(const struct conf *c, const char *handler_path)
+{
+    return (struct vm_options){.handler_path = handler_path,
+                               .generation = 1,
+                               .queue_name = queue_name(c),
+                               .handler_json = c->handler_json,
+                               .limit_time_s = c->limits.time,
+                               .limit_cpu_s = c->limits.cpu,
+                               .limit_memory_bytes = c->limits.memory,
+                               .slots = c->slots,
+                               .http_timeout_ms = ms(c->http.timeout),
+                               .http_connect_timeout_ms = ms(c->http.connect_timeout),
+                               .http_max_body_bytes = c->http.max_body,
+                               .retry_after_max_ms = ms(c->retry.cap),
+                               .http_allow = c->http.allow,
+                               .keycloak_url = c->keycloak.url,
+                               .keycloak_realm = c->keycloak.realm,
+                               .keycloak_auth_realm = c->keycloak.auth_realm};
+}

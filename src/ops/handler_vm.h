@@ -1,0 +1,12 @@
+/* What of the configuration reaches a handler's vm. Any thread. */
+#ifndef OPS_HANDLER_VM_H
+#define OPS_HANDLER_VM_H
+
+#include "conf/conf.h"
+#include "vm/vm.h"
+
+/* The strings are the configuration's and the caller's. The handler's text is to be added by who
+ * has read it; otherwise the vm reads the file. */
+struct vm_options handler_vm_options(const struct conf *c, const char *handler_path);
+
+#endif

@@ -1,0 +1,3 @@
+--- A file that a handler requires.
+
+return { nothing = function() end }
