@@ -73,6 +73,14 @@ $(BUILD)/sim: $(SIM_OBJ) $(BUILD)/job.o $(call archive,base policy flow)
 sim: $(BUILD)/sim
 	$< $(if $(SEED),--seed $(SEED),--seeds 20000)
 
+# Parts of the program by hand, for tests on real servers.
+$(BUILD)/tools/%: tests/tools/%.c $(SHARED) $(call archive,$(call upto,ops,$(ROOMS)))
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(cflags) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	    $(SHARED) $(libs)
+tools: $(BUILD)/tools/claims
+
 # New seeds for so many minutes.
 MINUTES ?= 10
 soak: $(BUILD)/sim
@@ -107,5 +115,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all build-unit sim soak mutants flags check test demo bench format install clean
+.PHONY: all build-unit sim tools soak mutants flags check test demo bench format install clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -175,17 +175,24 @@ void aws_read_error(const struct fetch_response *r, struct json_object *body, st
 
 /* ---- the clock ---- */
 
-bool aws_clock_skew(const struct fetch_response *r, const char *code, int64_t wall_ms,
-                    int64_t *offset_ms)
+bool aws_date(const struct fetch_response *r, int64_t *wall_ms)
 {
     char date[64];
     struct tm t = {0};
-    bool sure = one_of(code, clock_sure);
-    if (!sure && !one_of(code, clock_possible))
-        return false;
     if (!fetch_header(r, "Date", date, sizeof date) ||
         !strptime(date, "%a, %d %b %Y %H:%M:%S GMT", &t))
         return false;
-    *offset_ms = (int64_t)timegm(&t) * 1000 - wall_ms;
+    *wall_ms = (int64_t)timegm(&t) * 1000;
+    return true;
+}
+
+bool aws_clock_skew(const struct fetch_response *r, const char *code, int64_t wall_ms,
+                    int64_t *offset_ms)
+{
+    int64_t theirs_ms;
+    bool sure = one_of(code, clock_sure);
+    if ((!sure && !one_of(code, clock_possible)) || !aws_date(r, &theirs_ms))
+        return false;
+    *offset_ms = theirs_ms - wall_ms;
     return sure || llabs(*offset_ms) > SKEW_POSSIBLE_MS;
 }

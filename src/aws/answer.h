@@ -39,6 +39,9 @@ void aws_read_error(const struct fetch_response *r, struct json_object *body, st
  * False: the code is about something else, `out` is empty. */
 bool aws_advise(const char *code, const char *thing, const char *region, char *out, size_t size);
 
+/* The answer's Date, epoch ms; false: it has none. */
+bool aws_date(const struct fetch_response *r, int64_t *wall_ms);
+
 /* True for an answer that says our clock is off: `wall_ms` is the time that was signed with,
  * `offset_ms` what to add to it. */
 bool aws_clock_skew(const struct fetch_response *r, const char *code, int64_t wall_ms,
