@@ -14,6 +14,7 @@ local host = require "host"
 local http = require "host.http"
 local json = require "host.json"
 local token = require "host.token"
+local url = require "host.url"
 
 local M = {}
 
@@ -33,23 +34,6 @@ function M.fail(fields)
     host.error(fields)
 end
 
---- Percent-encodes everything but letters, digits and - . _ ~, bytes of UTF-8 included.
--- @param text a string or number
--- @return the encoded text
-function M.encode(text)
-    return (tostring(text):gsub("[^%w%-._~]", function(c)
-        return ("%%%02X"):format(c:byte())
-    end))
-end
-
-local function encode_query(query)
-    local parts = {}
-    for name, value in pairs(query) do
-        parts[#parts + 1] = M.encode(name) .. "=" .. M.encode(value)
-    end
-    table.sort(parts) -- the same call looks the same in every log
-    return table.concat(parts, "&")
-end
 
 -- A list of segments is encoded segment by segment. A string is the caller's own work: only what
 -- no path may hold is encoded, so "%2F" stays what it is.
@@ -62,7 +46,7 @@ local function path_of(path)
                 M.fail { kind = "usage", message = ("Keycloak: part %d of a path is %q; an id or a"
                     .. " name was expected"):format(i, segment) }
             end
-            parts[i] = "/" .. M.encode(segment)
+            parts[i] = "/" .. url.escape(segment)
         end
         return table.concat(parts)
     end
@@ -70,7 +54,7 @@ local function path_of(path)
         M.fail { kind = "usage", message = "Keycloak: a path begins with / and has no query"
             .. " (use opts.query): " .. tostring(path):gsub("[?#].*", "…") }
     end
-    return (path:gsub("[^%w%-._~/%%!$&'()*+,;=:@]", M.encode))
+    return (path:gsub("[^%w%-._~/%%!$&'()*+,;=:@]", url.escape))
 end
 
 --- The server and realm that the configuration names.
@@ -200,7 +184,7 @@ local function failure(api, method, path, answer, body)
     local e = {
         kind = "keycloak", status = answer.status, retryable = true, after = answer.retry_after,
         target = api.origin,
-        path = "/admin/realms/" .. M.encode(api.realm) .. path,
+        path = "/admin/realms/" .. url.escape(api.realm) .. path,
     }
     local ours = judge(e, api, method, path, body)
     e.message = ("Keycloak: %s %s answered %d%s%s"):format(method, e.path, e.status,
@@ -247,13 +231,13 @@ function M.send(api, method, path, opts)
     path = path_of(path)
     local request = {
         method = method,
-        url = api.url .. "/admin/realms/" .. M.encode(api.realm) .. path,
+        url = api.url .. "/admin/realms/" .. url.escape(api.realm) .. path,
         headers = { accept = "application/json" },
         timeout = opts.timeout,
         idempotent = opts.idempotent,
     }
     if opts.query and next(opts.query) ~= nil then
-        request.url = request.url .. "?" .. encode_query(opts.query)
+        request.url = request.url .. "?" .. url.query(opts.query)
     end
     for name, value in pairs(opts.headers or {}) do request.headers[name:lower()] = value end
     if opts.json ~= nil then
