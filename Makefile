@@ -106,6 +106,13 @@ demo:
 bench: all
 	scripts/bench
 
+# Memory and time of so many remembered keys. make bench-keys [KEYS=10000000]
+KEYS ?= 10000000
+$(BUILD)/bench-keys: tests/bench/keys.c $(call archive,base policy)
+	$(Q)$(CC) $(cflags) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libs)
+bench-keys: $(BUILD)/bench-keys
+	$< $(KEYS)
+
 format:
 	clang-format -i $$(git ls-files 'src/*.[ch]' 'tests/*.[ch]')
 
@@ -115,5 +122,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all build-unit sim tools soak mutants flags check test demo bench format install clean
+.PHONY: all build-unit sim tools soak mutants flags check test demo bench bench-keys format install clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

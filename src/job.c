@@ -45,6 +45,7 @@ struct job *job_new(struct json_object *message)
     job->receive_count = 1;
     if (job->system) {
         job->group = string_member(job->system, "MessageGroupId");
+        job->deduplication_id = string_member(job->system, "MessageDeduplicationId");
         job->sent_at_ms = number_member(job->system, "SentTimestamp");
         int64_t count = number_member(job->system, "ApproximateReceiveCount");
         job->receive_count = count > 0 && count < 1000000 ? (int)count : 1;

@@ -39,6 +39,7 @@ struct job {
     const char *body;
     size_t body_len;
     const char *group;              /* MessageGroupId, or NULL */
+    const char *deduplication_id;   /* MessageDeduplicationId, or NULL */
     struct json_object *attributes; /* MessageAttributes, or NULL; part of `message` */
     struct json_object *system;     /* Attributes, or NULL; part of `message` */
     int64_t sent_at_ms;             /* SentTimestamp, wall clock; 0 if unknown */

@@ -113,14 +113,16 @@ struct workers {
 
 /* ---- store: what dedupe remembers ------------------------------------------------------ */
 
-enum claim { CLAIM_NEW, CLAIM_DONE, CLAIM_HELD, CLAIM_NO_MEMORY };
+enum claim { CLAIM_NEW, CLAIM_DONE, CLAIM_NO_MEMORY };
 
+/* This process's memory of what was acked. Which key is in hand is the flow's own business. */
 struct store_ops {
-    /* Takes the key for a run. CLAIM_DONE: acked before with the same body hash, while it is
-     * remembered. CLAIM_HELD: in hand already. */
-    enum claim (*claim)(void *self, const char *key, uint64_t body_hash);
-    void (*done)(void *self, const char *key, uint64_t body_hash); /* at the ack verdict */
-    void (*free)(void *self, const char *key);                     /* failed: forgotten */
+    /* Before a run. CLAIM_DONE: acked before with the same body hash, while it is remembered.
+     * CLAIM_NEW: a place is kept, so that `done` cannot fail; `done` or `free` follows. */
+    enum claim (*claim)(void *self, const struct job *job, const char *key, uint64_t body_hash);
+    void (*done)(void *self, const struct job *job, const char *key,
+                 uint64_t body_hash);                /* at the ack verdict */
+    void (*free)(void *self, const struct job *job); /* failed, or given back unrun */
 };
 struct store {
     const struct store_ops *ops;

@@ -2,9 +2,11 @@
 
 #include "base/exit.h"
 #include "base/log.h"
+#include "base/nearest.h"
 #include "conf/keys.h"
 #include "conf/value.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +106,30 @@ static int check_pairs(struct conf *c, struct err *e)
     return 0;
 }
 
+/* RFC 6901: names after slashes, with ~0 for a tilde and ~1 for a slash in a name. */
+static int check_dedupe_key(const struct conf *c, struct err *e)
+{
+    const char *key = c->dedupe.key;
+    if (strcmp(key, "message_id") == 0 || strcmp(key, "deduplication_id") == 0)
+        return 0;
+    if (*key != '/') {
+        struct nearest n = NEAREST(key);
+        nearest_offer(&n, "message_id");
+        nearest_offer(&n, "deduplication_id");
+        return err_set(e, EXIT_CONFIG,
+                       "dedupe.key can be \"message_id\", \"deduplication_id\" or a JSON pointer "
+                       "into the body, not \"%s\"; did you mean \"%s%s\"?",
+                       key, nearest_found(&n) ? "" : "/", nearest_found(&n) ? n.best : key);
+    }
+    for (const char *p = key; (p = strchr(p, '~')); p++)
+        if (p[1] != '0' && p[1] != '1')
+            return err_set(e, EXIT_CONFIG,
+                           "dedupe.key \"%s\" is no JSON pointer: a tilde in a name is written ~0, "
+                           "a slash ~1",
+                           key);
+    return 0;
+}
+
 static bool is_default(const struct conf *c, const struct conf_key *key)
 {
     struct conf other = {0};
@@ -141,7 +167,7 @@ static int check_unbuilt(struct conf *c, struct err *e)
 
 int conf_check(struct conf *c, struct err *e)
 {
-    if (check_unbuilt(c, e) || choose_queue(c, e) || check_pairs(c, e))
+    if (check_unbuilt(c, e) || choose_queue(c, e) || check_dedupe_key(c, e) || check_pairs(c, e))
         return -1;
     return c->warnings.failed ? err_set(e, EXIT_FAILED, "no memory for the configuration") : 0;
 }

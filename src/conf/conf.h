@@ -49,7 +49,7 @@ struct conf {
         double hold;      /* s */
     } retry;
     struct {
-        char *key;   /* "message_id" or a JSON pointer */
+        char *key;   /* "message_id", "deduplication_id" or a JSON pointer: "/event_id" */
         double ttl;  /* s */
         int max;     /* keys remembered */
         char *store; /* "memory" or "dynamodb://table" */

@@ -1,4 +1,4 @@
-/* What comes in: is it in hand already, was it acked before, or does it run? */
+/* What comes in: is it in hand already, or does it look for its key? */
 #include "flow/state.h"
 
 #include <stdlib.h>
@@ -23,25 +23,6 @@ static void admit_again(struct flow *f, struct message *m, struct job *job, int6
     job_free(job);
 }
 
-static void admit_claimed(struct flow *f, struct message *m)
-{
-    switch (f->seam.store.ops->claim(f->seam.store.self, m->job->id, m->body_hash)) {
-    case CLAIM_NEW:
-        m->claimed = true;
-        dispatch_buffer(f, m, false);
-        return;
-    case CLAIM_DONE:
-        f->counts.duplicates++;
-        f->counts.acked_before++;
-        settle_message(f, m, SETTLE_DUPLICATE, 0);
-        return;
-    case CLAIM_HELD: /* under a message that is not in hand any more: its lease was lost */
-    case CLAIM_NO_MEMORY:
-        settle_message(f, m, SETTLE_RELEASE, RELEASE_LATER_S);
-        return;
-    }
-}
-
 static void admit_job(struct flow *f, struct job *job, int64_t first_byte_ms)
 {
     f->counts.received++;
@@ -60,7 +41,7 @@ static void admit_job(struct flow *f, struct job *job, int64_t first_byte_ms)
     if (f->drain.draining)
         settle_message(f, m, SETTLE_RELEASE, 0);
     else
-        admit_claimed(f, m);
+        keys_admit(f, m);
 }
 
 void admit_jobs(struct flow *f, struct list *jobs, int64_t first_byte_ms)

@@ -19,7 +19,7 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
     dlq_init(f);
     settle_init(f);
     drain_init(f);
-    if (table_init(&f->in_hand) != 0 || table_init(&f->targets.by_name) != 0 ||
+    if (table_init(&f->in_hand) != 0 || keys_init(f) != 0 || table_init(&f->targets.by_name) != 0 ||
         until_empty_init(f) != 0 || dispatch_init(f) != 0) {
         flow_free(f);
         return NULL;
@@ -62,6 +62,8 @@ void flow_free(struct flow *f)
     while (f->in_hand.buckets && (n = table_any(&f->in_hand)))
         message_drop(f, table_entry(n, struct message, by_id));
     table_free(&f->in_hand);
+    if (f->keys.by_text.buckets)
+        keys_end(f);
     if (f->targets.by_name.buckets)
         target_free(f);
     if (f->empty.retries.buckets)

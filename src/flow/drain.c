@@ -12,15 +12,14 @@ enum {
 
 static void give_back(struct flow *f, struct message *m)
 {
-    if (m->claimed)
-        f->seam.store.ops->free(f->seam.store.self, m->job->id);
-    m->claimed = false;
+    keys_free(f, m);
     settle_message(f, m, SETTLE_RELEASE, 0);
 }
 
 static void give_back_unstarted(struct flow *f)
 {
     struct list *node;
+    keys_unpark_all(f, give_back); /* first, so that nothing takes a key that is let go of */
     while ((node = list_first(&f->dispatch.buffered))) {
         struct message *m = list_entry(node, struct message, node);
         dispatch_unbuffer(f, m);
@@ -48,9 +47,7 @@ static void abandon(struct flow *f, struct message *m)
     int visibility_s = hidden_for_s(f, m);
     log_with(LOG_WARN, "given up in the middle: left to another run", LF_TEXT("id", m->job->id),
              LF_INT("hidden_s", visibility_s));
-    if (m->claimed)
-        f->seam.store.ops->free(f->seam.store.self, m->job->id);
-    m->claimed = false;
+    keys_free(f, m);
     if (m->lost)
         message_drop(f, m);
     else

@@ -21,6 +21,7 @@ struct flow_options {
     int wait_s;             /* long poll, 0-20 */
     int batch;              /* messages per receive, 1-10 */
     int visibility_s;       /* length of a lease */
+    const char *key; /* dedupe.key: "message_id" (also NULL), "deduplication_id", or a pointer */
     double retry_base_s;
     double retry_cap_s;
     bool dead_letters;    /* there is a queue for them */
@@ -55,6 +56,7 @@ struct flow_counts {
     int64_t received, started, lease_lost;
     int64_t duplicates;   /* deliveries of what was in hand, or acked before */
     int64_t acked_before; /* of these */
+    int64_t keyless;      /* messages that went by their ids, because they have no key */
     int64_t acked, retried, rejected, released; /* settled and confirmed */
     int64_t deleted_unrun;                      /* of `acked`: duplicates */
     int64_t extensions;                         /* of leases, done */

@@ -21,8 +21,8 @@ static int may_hold(struct flow *f)
 static int held(const struct flow *f)
 {
     int settling = f->settle.settling - SETTLING_FREE;
-    return f->dispatch.buffered_count + f->dispatch.running + f->targets.parked + f->dlq.copying +
-           (settling > 0 ? settling : 0);
+    return f->dispatch.buffered_count + f->dispatch.running + f->targets.parked + f->keys.waiting +
+           f->dlq.copying + (settling > 0 ? settling : 0);
 }
 
 static int first_wait_s(const struct flow *f)

@@ -80,10 +80,9 @@ static void lapse(struct flow *f, struct message *m)
     until_empty_retry(f, m->job->id, f->options.visibility_s);
     if (m->state == BUFFERED)
         dispatch_unbuffer(f, m);
-    else if (m->state == PARKED)
+    else if (m->state == PARKED && !keys_leave(f, m))
         f->targets.parked--;
-    if (m->claimed)
-        f->seam.store.ops->free(f->seam.store.self, m->job->id);
+    keys_free(f, m);
     if (m->probes)
         target_probe_ended(m);
     message_drop(f, m);
@@ -143,6 +142,7 @@ static void extension_answered(struct queue_batch *b)
             entry_answered(f, m, b, &b->entries[i]);
     }
     batch_free(x);
+    dispatch_kick(f); /* who waited for the key of one that lapsed */
     drain_check(f);
 }
 
@@ -206,6 +206,7 @@ static void on_due(struct timer *t)
     while (extend_some(f, flow_now(f)))
         ;
     arm(f);
+    dispatch_kick(f);
     drain_check(f);
 }
 

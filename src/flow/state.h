@@ -53,7 +53,9 @@ struct message {
     int receive_count;
     int reruns; /* runs again here */
     uint64_t body_hash;
-    bool claimed; /* dedupe holds its key for us */
+    bool claimed;       /* dedupe keeps a place for it: it has its key */
+    struct key *key;    /* which it has; NULL while it has none, and if it goes by its id */
+    struct key *awaits; /* PARKED: until another lets go of it */
 
     struct list lease;   /* in flow->leases while it is extended */
     int64_t received_ms; /* boot clock: first byte of the newest receive */
@@ -92,6 +94,16 @@ struct poll {
     struct flow *flow;
     bool open;
 };
+
+/* A key in hand. Messages that go by their ids need none. */
+struct key {
+    struct table_node by_text;
+    struct message *holder;
+    struct list waiting; /* messages that were received with it since, oldest first */
+    char text[];
+};
+
+enum key_kind { KEY_MESSAGE_ID, KEY_DEDUPLICATION_ID, KEY_POINTER };
 
 struct target {
     struct table_node by_name;
@@ -133,6 +145,13 @@ struct flow {
         struct timer timer; /* the next poll after a backoff or a small one */
         struct log_gate gate;
     } intake;
+
+    struct { /* keys.c */
+        enum key_kind by;
+        struct table by_text;
+        int waiting;
+        struct log_gate gate;
+    } keys;
 
     struct { /* dispatch.c */
         struct list buffered;
@@ -231,6 +250,16 @@ void intake_cut(struct flow *f);  /* cancels the open ones */
 
 /* admit.c: takes the jobs of an answer. */
 void admit_jobs(struct flow *f, struct list *jobs, int64_t first_byte_ms);
+
+/* keys.c: takes over a message that may run as soon as its key is free; `acked` before it is
+ * settled. What waits for the key goes on at once; the caller kicks the dispatch. */
+int keys_init(struct flow *f); /* -1: no memory */
+void keys_end(struct flow *f);
+void keys_admit(struct flow *f, struct message *m);
+void keys_acked(struct flow *f, struct message *m);
+void keys_free(struct flow *f, struct message *m);  /* failed, or given back unrun */
+bool keys_leave(struct flow *f, struct message *m); /* false: it waits for no key */
+void keys_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *));
 
 /* dispatch.c */
 int dispatch_init(struct flow *f); /* -1: no memory */

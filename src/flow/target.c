@@ -279,8 +279,9 @@ int target_permits(const struct flow *f)
     for (size_t i = 0; i <= f->targets.by_name.mask; i++)
         for (struct table_node *n = f->targets.by_name.buckets[i]; n; n = n->next) {
             struct target *t = table_entry(n, struct target, by_name);
-            if (t->down && t->trial < permits)
-                permits = t->trial;
+            int trial = t->trial > 0 ? t->trial + f->keys.waiting : 0; /* those cannot try it */
+            if (t->down && trial < permits)
+                permits = trial;
         }
     return permits;
 }

@@ -3,13 +3,6 @@
 
 #include "policy/retry.h"
 
-static void forget_key(struct flow *f, struct message *m)
-{
-    if (m->claimed)
-        f->seam.store.ops->free(f->seam.store.self, m->job->id);
-    m->claimed = false;
-}
-
 static int backoff_s(struct flow *f, const struct message *m)
 {
     const struct job *job = m->job;
@@ -25,7 +18,7 @@ static int backoff_s(struct flow *f, const struct message *m)
 
 void verdict_retry(struct flow *f, struct message *m)
 {
-    forget_key(f, m);
+    keys_free(f, m);
     settle_message(f, m, SETTLE_RETRY, backoff_s(f, m));
 }
 
@@ -38,7 +31,7 @@ bool verdict_is_last(const struct flow *f, const struct message *m)
 
 static void verdict_dead(struct flow *f, struct message *m, bool exhausted)
 {
-    forget_key(f, m);
+    keys_free(f, m);
     if (exhausted)
         m->note = "exhausted: this was its last receive";
     dlq_message(f, m, exhausted);
@@ -62,7 +55,7 @@ static void verdict_lost(struct flow *f, struct message *m)
         settle_message(f, m, SETTLE_ACK, 0);
         return;
     }
-    forget_key(f, m);
+    keys_free(f, m);
     message_drop(f, m);
 }
 
@@ -75,8 +68,8 @@ static void verdict(struct flow *f, struct message *m)
         target_failed(f, m);
     else if (m->probes)
         target_probe_ended(m);
-    if (job->outcome == OUTCOME_ACK && m->claimed)
-        f->seam.store.ops->done(f->seam.store.self, job->id, m->body_hash);
+    if (job->outcome == OUTCOME_ACK)
+        keys_acked(f, m);
     if (m->lost) {
         verdict_lost(f, m);
         return;
@@ -89,7 +82,7 @@ static void verdict(struct flow *f, struct message *m)
         verdict_dead(f, m, false);
         break;
     case OUTCOME_RELEASE:
-        forget_key(f, m);
+        keys_free(f, m);
         settle_message(f, m, SETTLE_RELEASE, 0);
         break;
     case OUTCOME_NONE:

@@ -47,7 +47,7 @@ void flow_look(const struct flow *f, struct flow_view *v)
                             .in_hand = (int)f->in_hand.count,
                             .buffered = f->dispatch.buffered_count,
                             .running = f->dispatch.running,
-                            .parked = f->targets.parked,
+                            .parked = f->targets.parked + f->keys.waiting,
                             .copying = f->dlq.copying,
                             .settling = f->settle.settling,
                             .polls_open = f->intake.open,
@@ -91,14 +91,15 @@ void flow_report(const struct flow *f)
     const struct flow_counts *c = &f->counts;
     struct flow_view v;
     flow_look(f, &v);
-    log_with(
-        LOG_INFO, "state", LF_INT("in_hand", v.in_hand), LF_INT("buffered", v.buffered),
-        LF_INT("running", v.running), LF_INT("parked", v.parked), LF_INT("copying", v.copying),
-        LF_INT("settling", v.settling), LF_INT("polls_open", v.polls_open),
-        LF_INT("targets_down", f->targets.down), LF_TEXT("receiving", v.hold ? "no" : "yes"),
-        LF_TEXT("hold", v.hold), LF_TEXT("target", v.hold_target),
-        v.hold_ms >= 0 ? LF_SECONDS("hold_s", (double)v.hold_ms / 1000) : LF_TEXT("hold_s", NULL),
-        LF_INT("received", c->received), LF_INT("acked", c->acked), LF_INT("retried", c->retried),
-        LF_INT("rejected", c->rejected), LF_INT("released", c->released),
-        LF_INT("duplicates", c->duplicates), LF_INT("lease_lost", c->lease_lost));
+    log_with(LOG_INFO, "state", LF_INT("in_hand", v.in_hand), LF_INT("buffered", v.buffered),
+             LF_INT("running", v.running), LF_INT("parked", v.parked), LF_INT("copying", v.copying),
+             LF_INT("settling", v.settling), LF_INT("polls_open", v.polls_open),
+             LF_INT("targets_down", f->targets.down), LF_TEXT("receiving", v.hold ? "no" : "yes"),
+             LF_TEXT("hold", v.hold), LF_TEXT("target", v.hold_target),
+             v.hold_ms >= 0 ? LF_SECONDS("hold_s", (double)v.hold_ms / 1000)
+                            : LF_TEXT("hold_s", NULL),
+             LF_INT("received", c->received), LF_INT("acked", c->acked),
+             LF_INT("retried", c->retried), LF_INT("rejected", c->rejected),
+             LF_INT("released", c->released), LF_INT("duplicates", c->duplicates),
+             LF_INT("keyless", c->keyless), LF_INT("lease_lost", c->lease_lost));
 }

@@ -275,6 +275,7 @@ static int make_flow(struct host *h, struct err *e)
                              .wait_s = c->queue.wait,
                              .batch = c->queue.batch,
                              .visibility_s = c->queue.visibility,
+                             .key = c->dedupe.key,
                              .retry_base_s = c->retry.base,
                              .retry_cap_s = c->retry.cap,
                              .dead_letters = sqs_dead_letter_url(h->sqs) != NULL,

@@ -76,30 +76,31 @@ struct random random_from(struct rng *rng)
 
 /* ---- store ---- */
 
-static enum claim store_claim(void *self, const char *key, uint64_t body_hash)
+static enum claim store_claim(void *self, const struct job *job, const char *key,
+                              uint64_t body_hash)
 {
+    (void)job;
     switch (dedupe_claim(self, key, body_hash, clock_boot_ms())) {
     case DEDUPE_NEW:
         return CLAIM_NEW;
     case DEDUPE_DONE:
         return CLAIM_DONE;
-    case DEDUPE_HELD:
-        return CLAIM_HELD;
     case DEDUPE_NO_MEMORY:
         break;
     }
     return CLAIM_NO_MEMORY;
 }
 
-static void store_done(void *self, const char *key, uint64_t body_hash)
+static void store_done(void *self, const struct job *job, const char *key, uint64_t body_hash)
 {
-    (void)body_hash; /* the claim knows it */
-    dedupe_done(self, key, clock_boot_ms());
+    (void)job;
+    dedupe_done(self, key, body_hash, clock_boot_ms());
 }
 
-static void store_free(void *self, const char *key)
+static void store_free(void *self, const struct job *job)
 {
-    dedupe_forget(self, key);
+    (void)job;
+    dedupe_forget(self);
 }
 
 struct store store_in_memory(struct dedupe *dedupe)

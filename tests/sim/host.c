@@ -63,33 +63,31 @@ static enum claim ask(struct host *h, const char *key, uint64_t hash)
         return CLAIM_NEW;
     case DEDUPE_DONE:
         return CLAIM_DONE;
-    case DEDUPE_HELD:
-        return CLAIM_HELD;
     case DEDUPE_NO_MEMORY:
         break;
     }
     return CLAIM_NO_MEMORY;
 }
 
-static enum claim claim(void *self, const char *key, uint64_t hash)
+static enum claim claim(void *self, const struct job *job, const char *key, uint64_t hash)
 {
     enum claim answer = ask(self, key, hash);
-    view_claimed(self, record_of(key), answer);
+    view_claimed(self, record_of(job->id), answer);
     return answer;
 }
 
-static void done(void *self, const char *key, uint64_t hash)
+static void done(void *self, const struct job *job, const char *key, uint64_t hash)
 {
     struct host *h = self;
-    (void)hash;
-    check(INV_remembered, view_of(h, record_of(key))->acked_ms == sim.now_ms,
-          "host %d remembers %s, which no handler has just acked", h->index, key);
-    dedupe_done(h->dedupe, key, sim.now_ms);
+    check(INV_remembered, *acked_ms(h, record_of(job->id)) == sim.now_ms,
+          "host %d remembers %s, which no handler has just acked", h->index, job->id);
+    dedupe_done(h->dedupe, key, hash, sim.now_ms);
 }
 
-static void forget(void *self, const char *key)
+static void forget(void *self, const struct job *job)
 {
-    dedupe_forget(((struct host *)self)->dedupe, key);
+    (void)job;
+    dedupe_forget(((struct host *)self)->dedupe);
 }
 
 /* ---- life ---- */
@@ -180,6 +178,9 @@ static void ended(void *arg, enum flow_end end, const char *text)
     h->ended = true;
     h->end = end;
     view_end(h);
+    check_if(end == FLOW_DRAINED || end == FLOW_LEFT_LATER, INV_forgotten,
+             dedupe_claimed(h->dedupe) == 0, "host %d has nothing in hand and keeps %zu places",
+             h->index, dedupe_claimed(h->dedupe));
     if (h->draining)
         check_drained(h);
     else
@@ -202,6 +203,7 @@ static struct flow_options options_for(struct host *h)
                                  .wait_s = h->wait_s,
                                  .batch = h->batch,
                                  .visibility_s = sim.visibility_s,
+                                 .key = sim.key,
                                  .retry_base_s = h->retry_base_s,
                                  .retry_cap_s = sim.retry_cap_s,
                                  .dead_letters = h->dead_letters,

@@ -72,6 +72,8 @@ static void begin(uint64_t seed)
     sim.retry_cap_s = (double)between(&setup, 3, sim.visibility_s - 2);
     sim.faults_end_ms = between(&setup, 20000, 120000);
     sim.host_count = (int)between(&setup, 1, HOSTS_MAX);
+    if (chance(&setup, 500))
+        sim.key = chance(&setup, 300) ? "deduplication_id" : "/k";
     queue_fill((int)between(&setup, 20, 400));
     for (int i = 0; i < sim.host_count; i++) {
         sim.hosts[i].index = i;

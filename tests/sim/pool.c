@@ -74,7 +74,7 @@ static void go_home(struct run *run)
     h->busy[job->worker]--;
     list_remove(&run->node);
     if (job->outcome == OUTCOME_ACK)
-        run->record->acked = true;
+        sim.records[run->record->pair].acked = true;
     bool blamed = view_blamed(h, run);
     view_verdict(h, run->record, job, blamed);
     target_seen(run, blamed);
@@ -86,6 +86,7 @@ static void go_home(struct run *run)
     flow_verdicts(h->flow, &jobs);
     leave_flow(h);
     h->homing = 0;
+    view_check_waiting(h);
 }
 
 static void run_ends(void *arg, uint64_t number)
@@ -146,10 +147,11 @@ static void check_start(struct host *h, const struct run *run, int worker)
           worker, h->slots);
     list_for_each (node, &h->running) {
         struct run *other = list_entry(node, struct run, node);
-        check(INV_one_runner, other->record != r, "%s runs twice in host %d", r->id, h->index);
+        check(INV_one_runner, other->record->key != r->key, "%s runs beside %s in host %d", r->id,
+              other->record->id, h->index);
     }
-    int64_t acked_ms = view_of(h, r)->acked_ms;
-    check_if(acked_ms > 0, INV_once, sim.now_ms - acked_ms >= h->ttl_ms,
+    int64_t since_ms = *acked_ms(h, r);
+    check_if(since_ms > 0, INV_once, sim.now_ms - since_ms >= h->ttl_ms,
              "%s was acked by host %d and runs again there", r->id, h->index);
     h->probes += run->probe;
     if (h->unsure)

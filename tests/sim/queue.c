@@ -38,6 +38,23 @@ void queue_show_due(void)
     }
 }
 
+/* A tenth are sent twice by their producer, some of those with another body. */
+static void choose_key(struct record *r)
+{
+    r->key = r->body = r->pair = r->number;
+    r->keyless = sim.key && chance(&sim.load, 20);
+    if (!sim.key || r->keyless || r->number == 0 || !chance(&sim.load, 200))
+        return;
+    const struct record *first = &sim.records[between(&sim.load, 0, r->number - 1)];
+    if (first->keyless)
+        return;
+    r->key = first->key;
+    if (chance(&sim.load, 700)) {
+        r->body = first->body;
+        r->pair = first->pair;
+    }
+}
+
 void queue_fill(int count)
 {
     sim.records = grab((size_t)count * sizeof *sim.records);
@@ -52,6 +69,9 @@ void queue_fill(int count)
         r->visible_ms = between(&sim.load, 0, ARRIVALS_MS);
         r->poison = !sim.quiet && chance(&sim.load, 10);
         r->breaker = sim.enabled[FAULT_target_breaker] && chance(&sim.load, 10);
+        choose_key(r);
+        if (r->key != r->number && chance(&sim.load, 700)) /* most come soon after the first */
+            r->visible_ms = sim.records[r->key].visible_ms + between(&sim.load, 0, 300);
         arrange(r);
     }
 }
@@ -157,7 +177,7 @@ bool queue_delete(struct record *r, uint64_t handle)
     if (handle != r->handle && chance(&sim.fault, 500))
         return true; /* "succeeds but may not delete" */
     if (!r->gone) {
-        check(INV_no_loss, r->acked || r->confirmed,
+        check(INV_no_loss, sim.records[r->pair].acked || r->confirmed,
               "%s was deleted, no handler had acked it and no copy was confirmed", r->id);
         leave_queue(r, 2);
     }

@@ -9,11 +9,16 @@ enum { LONG_POLL_LOOK_MS = 100 };
 
 static struct job *make_job(const struct record *r, uint64_t handle, int receives)
 {
-    char text[300];
+    char text[400], key[40] = "null", dedup[80] = "";
+    if (!r->keyless)
+        snprintf(key, sizeof key, r->key % 2 ? "%d" : "\\\"K%d\\\"", r->key);
+    if (!r->keyless)
+        snprintf(dedup, sizeof dedup, ",\"MessageDeduplicationId\":\"D%d\"", r->key);
     snprintf(text, sizeof text,
-             "{\"MessageId\":\"%s\",\"ReceiptHandle\":\"%d-%llu\",\"Body\":\"b%d\","
-             "\"Attributes\":{\"ApproximateReceiveCount\":\"%d\",\"SentTimestamp\":\"1\"}}",
-             r->id, r->number, (unsigned long long)handle, r->number, receives);
+             "{\"MessageId\":\"%s\",\"ReceiptHandle\":\"%d-%llu\","
+             "\"Body\":\"{\\\"k\\\":%s,\\\"b\\\":%d}\","
+             "\"Attributes\":{\"ApproximateReceiveCount\":\"%d\",\"SentTimestamp\":\"1\"%s}}",
+             r->id, r->number, (unsigned long long)handle, key, r->body, receives, dedup);
     sim.jobs_made++;
     return job_new(json_tokener_parse(text));
 }
@@ -133,6 +138,7 @@ static void check_receive(struct host *h, const struct queue_receive *q)
           in_hand, queue_reserved(h), q->max, slots);
     if (!h->down_known || h->unsure)
         return;
+    in_hand -= view_key_waiting(h); /* those cannot try it */
     check(INV_outage, q->max == 1 && open == 0 && (in_hand == 0 || view_has_company(h)),
           "host %d receives %d while its target is down, %d are in hand and %d polls open",
           h->index, q->max, in_hand, open);

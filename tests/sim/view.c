@@ -11,6 +11,11 @@ struct view *view_of(struct host *h, const struct record *r)
     return &h->views[r->number];
 }
 
+int64_t *acked_ms(struct host *h, const struct record *r)
+{
+    return &h->views[r->pair].acked_ms;
+}
+
 /* It has been parked for so long that its host lets it go whenever it looks. */
 bool hold_over(const struct host *h, const struct view *v)
 {
@@ -92,6 +97,7 @@ void view_drains(struct host *h)
         corners[CORNER_drain_with_copying] += v->phase == PHASE_COPYING;
         if (v->phase != PHASE_WAITING && v->phase != PHASE_PARKED)
             continue;
+        corners[CORNER_drain_with_key_waiting] += awaits_key(v);
         corners[v->phase == PHASE_PARKED ? CORNER_drain_with_parked : CORNER_drain_with_waiting]++;
         if (lapsed(v) || hold_over(h, v))
             v->odd = true; /* let go of, or its retry lingers */
@@ -124,6 +130,38 @@ int view_in_hand(const struct host *h)
     return count;
 }
 
+int view_key_waiting(const struct host *h)
+{
+    int count = 0;
+    for (int i = 0; i < sim.count; i++)
+        count += in_hand(h, &h->views[i]) && awaits_key(&h->views[i]);
+    return count;
+}
+
+static bool key_in_hand(const struct host *h, int key)
+{
+    for (int i = 0; i < sim.count; i++) {
+        const struct view *v = &h->views[i];
+        if (sim.records[i].key == key && v->phase != PHASE_GONE &&
+            (v->odd || (v->claimed && v->phase != PHASE_COPYING && v->phase != PHASE_DECIDED)))
+            return true;
+    }
+    return false;
+}
+
+void view_check_waiting(struct host *h)
+{
+    for (int i = 0; i < sim.count && sim.key && !h->draining && !h->unsure; i++) {
+        struct view *v = &h->views[i];
+        if (!awaits_key(v) || !in_hand(h, v))
+            continue;
+        corners[CORNER_key_waits] += !v->waited;
+        v->waited = true;
+        check(INV_handed_on, key_in_hand(h, sim.records[i].key),
+              "m%d waits in host %d for a key that nobody has", i, h->index);
+    }
+}
+
 static void within(const struct host *h, const char *name, int64_t count, struct bounds b)
 {
     check(INV_counts, count >= b.low && count <= b.high,
@@ -144,10 +182,11 @@ void view_counts(struct host *h)
         return;
     for (int i = 0; i < sim.count && !host_asleep(h); i++)
         check_overdue(h, &h->views[i]);
-    int64_t again = t->received - t->claims + t->done_claims;
     within(h, "received", c->received, exactly(t->received));
     within(h, "started", c->started, exactly(t->started));
-    within(h, "duplicates", c->duplicates, (struct bounds){again - t->drain_received, again});
+    within(h, "duplicates", c->duplicates,
+           (struct bounds){t->again.low + t->done_claims, t->again.high + t->done_claims});
+    within(h, "messages without a key", c->keyless, exactly(t->keyless));
     within(h, "acked", c->acked, t->settled[KIND_DELETE]);
     within(h, "retried", c->retried, t->settled[KIND_RETRY]);
     within(h, "rejected", c->rejected, t->settled[KIND_REJECT]);

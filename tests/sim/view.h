@@ -23,6 +23,12 @@ static inline bool lapsed(const struct view *v)
     return v->lease_ms <= sim.now_ms;
 }
 
+/* Received, and its key is in hand under another id. */
+static inline bool awaits_key(const struct view *v)
+{
+    return v->phase == PHASE_WAITING && !v->claimed;
+}
+
 static inline bool is_last(const struct view *v)
 {
     return sim.max_receives > 0 && v->receives >= sim.max_receives;

@@ -24,6 +24,7 @@ static void anew(struct view *v)
 
 static void delivered_again(struct host *h, struct view *v)
 {
+    corners[CORNER_delivered_again_key_waiting] += v->waited && awaits_key(v);
     v->anew = false;
     if (v->phase != PHASE_RUNNING && lapsed(v)) {
         v->odd = true; /* in hand no more, or about to be let go of */
@@ -55,13 +56,13 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
     struct view *v = view_of(h, r);
     check_overdue(h, v);
     h->tally.received++;
-    h->tally.drain_received += h->draining;
     v->own_retry_ms = 0;
     v->told_handle = handle;
     v->told_receives = receives;
     v->told_lease_ms = first_byte_ms + sim.visibility_s * INT64_C(1000);
     if (v->phase != PHASE_GONE) {
         delivered_again(h, v);
+        widen(&h->tally.again, !v->odd);
         return;
     }
     anew(v);
@@ -73,18 +74,20 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
 void view_claimed(struct host *h, struct record *r, enum claim answer)
 {
     struct view *v = view_of(h, r);
-    check_if(!v->odd, INV_kept, v->anew, "%s was in the hand of host %d, which has forgotten it",
-             r->id, h->index);
-    if (!v->anew)
+    check_if(!v->odd, INV_kept, !v->claimed,
+             "%s was in the hand of host %d, which has forgotten it", r->id, h->index);
+    if (!v->anew && v->odd) /* let go of meanwhile, and taken in again */
         anew(v);
-    h->tally.claims++;
-    bool remembered = v->acked_ms > 0 && sim.now_ms - v->acked_ms < h->ttl_ms;
+    v->claimed = true;
+    h->tally.keyless += r->keyless;
+    corners[CORNER_keyless] += r->keyless;
+    int64_t since_ms = *acked_ms(h, r);
+    bool remembered = since_ms > 0 && sim.now_ms - since_ms < h->ttl_ms;
     check_if(remembered && answer != CLAIM_NO_MEMORY, INV_once, answer == CLAIM_DONE,
              "%s was acked by host %d, which does not remember it", r->id, h->index);
-    check(INV_forgotten, answer != CLAIM_HELD, "%s has nobody in host %d, but its key is held",
-          r->id, h->index);
     if (answer == CLAIM_DONE) {
-        check(INV_remembered, v->acked_ms > 0, "host %d never acked %s but thinks so", h->index,
+        corners[CORNER_waited_deleted_unrun] += v->waited;
+        check(INV_remembered, since_ms > 0, "host %d never acked %s but thinks so", h->index,
               r->id);
         corners[CORNER_acked_comes_again]++;
         h->tally.done_claims++;
@@ -110,6 +113,8 @@ void view_started(struct host *h, struct record *r, const struct job *job)
                  "%s runs in host %d after its lease ended", r->id, h->index);
     }
     check_overdue(h, v);
+    corners[CORNER_waited_runs] += v->waited && v->starts == 0;
+    corners[CORNER_changed_body_runs] += r->key != r->number && r->pair == r->number;
     v->starts++;
     v->phase = PHASE_RUNNING;
 }
@@ -198,7 +203,7 @@ bool view_has_company(const struct host *h)
 {
     for (int i = 0; i < sim.count; i++) {
         const struct view *v = &h->views[i];
-        if (in_hand(h, v) && v->probed <= COMPANY_AFTER)
+        if (in_hand(h, v) && !awaits_key(v) && v->probed <= COMPANY_AFTER)
             return false;
     }
     return true;
@@ -211,7 +216,7 @@ void view_verdict(struct host *h, struct record *r, const struct job *job, bool 
     corners[CORNER_target_exonerated] += blamed;
     r->failed |= blamed || (job->target_failed && (h->unsure || v->odd));
     if (job->outcome == OUTCOME_ACK)
-        v->acked_ms = sim.now_ms;
+        *acked_ms(h, r) = sim.now_ms;
     if (v->phase != PHASE_RUNNING)
         return; /* given up meanwhile */
     check_overdue(h, v);

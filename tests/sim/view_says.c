@@ -161,7 +161,7 @@ void view_copied(struct host *h, struct record *r, const struct queue_result *re
 void view_deletes(struct host *h, const struct record *r)
 {
     const struct view *v = view_of(h, r);
-    check(INV_no_loss, v->acked_ms > 0 || v->copied,
+    check(INV_no_loss, *acked_ms(h, r) > 0 || v->copied,
           "%s: host %d deletes it, and neither a handler of its acked it nor was a copy confirmed",
           r->id, h->index);
 }

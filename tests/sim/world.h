@@ -68,7 +68,8 @@ enum fault {
     X(one_runner, 1) /* an id in one slot of a process at a time */                                \
     X(once, 1)       /* acked is not run again by the same process while remembered */             \
     X(remembered, 1) /* done is remembered at an ack, and at nothing else */                       \
-    X(forgotten, 1)  /* a failed key is free again */                                              \
+    X(forgotten, 1)  /* no place is kept for a failed key */                                       \
+    X(handed_on, 1)  /* what waits for a key waits for one that is in hand */                      \
     X(lease, 1)      /* in hand is hidden, unless an extension failed */                           \
     X(kept, 1)       /* nothing in hand is let go of without a word to the queue */                \
     X(newest, 1)     /* no call uses a handle older than one its host has heard of */              \
@@ -109,6 +110,13 @@ enum invariant {
     X(lapse_while_waiting, 1)                                                                      \
     X(lapse_while_running, 1)                                                                      \
     X(ack_after_lapse, 1)                                                                          \
+    X(key_waits, 1)                                                                                \
+    X(waited_deleted_unrun, 1)                                                                     \
+    X(waited_runs, 1)                                                                              \
+    X(changed_body_runs, 1)                                                                        \
+    X(drain_with_key_waiting, 1)                                                                   \
+    X(delivered_again_key_waiting, 1)                                                              \
+    X(keyless, 1)                                                                                  \
     X(acked_comes_again, 1)                                                                        \
     X(hold_ran_out, 1)                                                                             \
     X(company_received, 1)                                                                         \
@@ -142,12 +150,16 @@ struct host;
 struct record {
     int number;
     char id[24];
+    int key;      /* records of one number are one business key */
+    int body;     /* and of one number have the same body; each key has its own */
+    int pair;     /* the first record with this key and body */
+    bool keyless; /* its body has none */
     int receives;
     int64_t visible_ms;  /* hidden until then */
     int64_t received_ms; /* newest receive; 0: never */
     uint64_t handle;     /* newest; grows */
     bool gone;           /* deleted, or moved to the dead-letter queue by the queue itself */
-    bool acked;          /* some handler's ack has been delivered to a flow */
+    bool acked;          /* some handler's ack has been delivered to a flow: kept at `pair` */
     int copies;          /* of it on the dead-letter queue */
     bool confirmed;      /* some host was told of one */
     bool failed;         /* a run of it failed by itself */
@@ -192,6 +204,8 @@ struct view {
     bool odd;   /* more than one continuation is right: no exact expectations until it is settled */
     bool slept; /* its host stood still: nothing of it is on time */
     bool anew;  /* it was not in hand when the host was told of it last */
+    bool claimed;    /* it has asked for its key since it was received */
+    bool waited;     /* and not at once */
     uint64_t handle; /* newest one that the host was told while it had the message */
     int receives;
     int64_t lease_ms;     /* end of the lease by what the host was told */
@@ -215,7 +229,7 @@ struct view {
     bool late;            /* it was sent after the lease had ended */
     int tries;            /* that failed */
     int visibility_s;     /* as it was sent */
-    int64_t acked_ms;     /* when a handler acked it in this life; 0: never */
+    int64_t acked_ms;     /* of a pair: when a handler acked it in this life; 0: never */
     int64_t own_retry_ms; /* when a retry of this life's own is due; 0: none, -1: no saying */
 };
 
@@ -225,7 +239,8 @@ struct bounds {
 };
 
 struct tally {
-    int64_t received, started, claims, done_claims, drain_received;
+    int64_t received, started, done_claims, keyless;
+    struct bounds again;
     struct bounds settled[KIND_COUNT], extensions, entries_failed, lease_lost, drain_gave_up;
 };
 
@@ -287,6 +302,7 @@ struct world {
     struct rng shuffle, load, fault, handler, host_random;
     bool enabled[FAULT_COUNT];
     bool quiet;          /* no faults at all */
+    const char *key;     /* dedupe.key of all hosts; NULL: the message id */
     bool closing;        /* hosts that end stay away */
     struct host *inside; /* whose flow is running: its allocations may fail */
     bool starving;       /* one did, since it was entered */
@@ -368,12 +384,15 @@ void workers_forget(struct host *h);
 
 /* view.c */
 struct view *view_of(struct host *h, const struct record *r);
+int64_t *acked_ms(struct host *h, const struct record *r); /* of its key and body */
+void view_check_waiting(struct host *h); /* each waits for a key that is in hand */
 void view_drains(struct host *h);
 void view_sleeps(struct host *h);
 void view_all_odd(struct host *h);
-void view_counts(struct host *h);       /* the program's counts against its own */
-void view_end(struct host *h);          /* what must be over when a flow says it has drained */
-int view_in_hand(const struct host *h); /* waiting, running or parked, under its lease */
+void view_counts(struct host *h);           /* the program's counts against its own */
+void view_end(struct host *h);              /* what must be over when a flow says it has drained */
+int view_in_hand(const struct host *h);     /* waiting, running or parked, under its lease */
+int view_key_waiting(const struct host *h); /* of those, what waits for another's key */
 
 /* view_runs.c: what the host hears */
 void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,

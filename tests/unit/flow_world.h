@@ -127,24 +127,26 @@ static void world_cancel_job(void *self, struct job *job)
     w->cancels++;
 }
 
-static enum claim world_claim(void *self, const char *key, uint64_t hash)
+static enum claim world_claim(void *self, const struct job *job, const char *key, uint64_t hash)
 {
     struct world *w = self;
+    (void)job;
     enum dedupe_answer a = dedupe_claim(w->dedupe, key, hash, w->now_ms);
-    return a == DEDUPE_NEW ? CLAIM_NEW : a == DEDUPE_DONE ? CLAIM_DONE : CLAIM_HELD;
+    return a == DEDUPE_NEW ? CLAIM_NEW : a == DEDUPE_DONE ? CLAIM_DONE : CLAIM_NO_MEMORY;
 }
 
-static void world_done(void *self, const char *key, uint64_t hash)
+static void world_done(void *self, const struct job *job, const char *key, uint64_t hash)
 {
     struct world *w = self;
-    (void)hash;
-    dedupe_done(w->dedupe, key, w->now_ms);
+    (void)job;
+    dedupe_done(w->dedupe, key, hash, w->now_ms);
 }
 
-static void world_forget(void *self, const char *key)
+static void world_forget(void *self, const struct job *job)
 {
     struct world *w = self;
-    dedupe_forget(w->dedupe, key);
+    (void)job;
+    dedupe_forget(w->dedupe);
 }
 
 static int64_t world_now(void *self)
@@ -219,6 +221,23 @@ static inline void world_end(struct world *w)
     while ((node = list_pop(&w->running)))
         job_free(list_entry(node, struct job, node));
     dedupe_free(w->dedupe);
+}
+
+/* Handle h-ID; `deduplication_id` may be NULL. */
+static inline struct job *world_job_with(const char *id, const char *body,
+                                         const char *deduplication_id)
+{
+    struct json_object *m = json_object_new_object(), *system = json_object_new_object();
+    char handle[40];
+    snprintf(handle, sizeof handle, "h-%s", id);
+    json_object_object_add(m, "MessageId", json_object_new_string(id));
+    json_object_object_add(m, "ReceiptHandle", json_object_new_string(handle));
+    json_object_object_add(m, "Body", json_object_new_string(body));
+    json_object_object_add(m, "Attributes", system);
+    if (deduplication_id)
+        json_object_object_add(system, "MessageDeduplicationId",
+                               json_object_new_string(deduplication_id));
+    return job_new(m);
 }
 
 static inline struct job *world_job(const char *id, const char *handle, int receives)
