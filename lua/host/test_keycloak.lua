@@ -12,6 +12,7 @@ local M = {}
 local SERVICE_ROLES = { "manage-users", "view-users", "query-users", "view-realm" }
 
 local servers, settings -- made when they are first needed: a test may never call Keycloak
+local assuming = false
 local never = { fire = function() end }
 
 local function config()
@@ -140,7 +141,27 @@ end
 
 --- Each case starts with an empty realm.
 function M.reset()
-    servers, settings = nil, nil
+    servers, settings, assuming = nil, nil, false
+end
+
+--- From now on groups and roles that a handler asks for are there: a dry run cannot know better.
+function M.assume()
+    assuming = true
+end
+
+-- True if something was made that the request asks for.
+local function made_up(r, path)
+    local rest = path:match("^/admin/realms/[^/]+(/.*)$") or ""
+    local group = rest:match("^/group%-by%-path(/.+)$")
+    local role = rest:match("^/roles/([^/]+)$")
+    if group and not r.group_at[group] then
+        standin.add_groups(r, group_tree { group })
+    elseif role and not r.roles[role] then
+        standin.add_role(r, { name = role })
+    else
+        return false
+    end
+    return true
 end
 
 local function decode(text)
@@ -157,17 +178,19 @@ end
 
 --- Answers a request if it goes to Keycloak.
 -- @param request as the handler sent it
--- @return { status, head, body }; nil: it goes elsewhere
+-- @return { status, head, body }, and whether it is about something assumed; nil: it goes elsewhere
 function M.answer(request)
     local base = config().url
     local url, query = request.url:match("^([^?]*)%??(.*)$")
     if url:sub(1, #base + 1) ~= base .. "/" then return nil end
+    local path = decode(url:sub(#base + 1))
+    local assumed = assuming and made_up(realm(), path)
     realm()
     local status, headers, body = servers:handle {
-        method = request.method, path = decode(url:sub(#base + 1)), query = query_of(query),
+        method = request.method, path = path, query = query_of(query),
         headers = request.headers, body = request.body or "", operation = request.method,
     }
-    return server.raw { status = status, headers = headers, body = body }
+    return server.raw { status = status, headers = headers, body = body }, assumed
 end
 
 return M

@@ -17,17 +17,22 @@ local users = require "sandbox.keycloak_users"
 local M = {}
 M.__index = M
 
-local function add_groups(realm, list, parent)
+--- Adds groups to a realm.
+-- @param list as an export has them, nested in subGroups
+-- @param parent the group that they are below; nil: none
+function M.add_groups(realm, list, parent)
     for _, g in ipairs(list or {}) do
         local group = { id = g.id or users.uuid(), name = g.name, parent = parent, children = {},
             members = {}, path = (parent and parent.path or "") .. "/" .. g.name }
         realm.groups[group.id], realm.group_at[group.path] = group, group
         table.insert(parent and parent.children or realm.top, group)
-        add_groups(realm, g.subGroups, group)
+        M.add_groups(realm, g.subGroups, group)
     end
 end
 
-local function add_role(realm, role)
+--- Adds a realm role.
+-- @param role { name, id, composite, description }
+function M.add_role(realm, role)
     local id = role.id or users.uuid()
     realm.roles[role.name] = { id = id, name = role.name, composite = role.composite or false,
         description = role.description }
@@ -65,12 +70,12 @@ local function new_realm(rep, now)
     }
     realm.users = users.new { now = now, email_as_username = realm.email_as_username,
         edit_username = rep.editUsernameAllowed == true, keep_attributes = keeps_attributes(rep) }
-    add_role(realm, { name = realm.default_role, composite = true,
+    M.add_role(realm, { name = realm.default_role, composite = true,
         description = "${role_default-roles}" })
-    add_role(realm, { name = "offline_access", description = "${role_offline-access}" })
-    add_role(realm, { name = "uma_authorization", description = "${role_uma_authorization}" })
-    for _, role in ipairs(rep.roles and rep.roles.realm or {}) do add_role(realm, role) end
-    add_groups(realm, rep.groups, nil)
+    M.add_role(realm, { name = "offline_access", description = "${role_offline-access}" })
+    M.add_role(realm, { name = "uma_authorization", description = "${role_uma_authorization}" })
+    for _, role in ipairs(rep.roles and rep.roles.realm or {}) do M.add_role(realm, role) end
+    M.add_groups(realm, rep.groups, nil)
     for _, c in ipairs(rep.clients or {}) do
         realm.clients[c.clientId] = { id = c.clientId, secret = c.secret,
             enabled = c.enabled ~= false, service_account = c.serviceAccountsEnabled == true,

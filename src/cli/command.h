@@ -16,6 +16,8 @@ struct command {
  * flushes stdout, and makes EXIT_FAILED of a command whose output could not be written. */
 int command_main(const struct command *commands, int argc, char **argv);
 
+int cmd_init(int argc, char **argv);
+int cmd_invoke(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_sandbox(int argc, char **argv);
 int cmd_send(int argc, char **argv);

@@ -139,7 +139,7 @@ static void on_found(void *arg, const char *name)
         buf_str(&f->words, "no memory for the names of the cases\n");
 }
 
-static void on_failed(void *arg, const char *words)
+static void on_words(void *arg, const char *words)
 {
     struct file_run *f = arg;
     buf_str(&f->words, words);
@@ -212,7 +212,7 @@ void test_run_file(const char *path, const char *filter, struct test_report *rep
 {
     struct file_run f = {.path = path};
     struct err e = {0};
-    f.stage = (struct vm_stage){&f, on_found, on_failed, on_run};
+    f.stage = (struct vm_stage){&f, on_found, on_words, on_run};
     buf_init(&f.words);
     buf_init(&f.last);
     printf("%s\n", path);

@@ -4,6 +4,7 @@
 #include "net/fetch.h"
 #include "ops/handler_vm.h"
 #include "token.h"
+#include "vm/embed.h"
 #include "vm/vm.h"
 
 #include <ev.h>
@@ -57,13 +58,16 @@ static void turn(struct rehearsal *r)
 
 static int load(struct rehearsal *r, struct err *e)
 {
-    enum vm_init state;
-    if (vm_load(r->vm, e) != 0)
-        return -1;
-    vm_begin_init(r->vm);
-    while ((state = vm_init_state(r->vm, e)) == VM_INIT_RUNNING)
-        turn(r);
-    return state == VM_INIT_READY ? 0 : -1;
+    enum vm_init state = VM_INIT_FAILED;
+    if (vm_load(r->vm, e) == 0) {
+        vm_begin_init(r->vm);
+        while ((state = vm_init_state(r->vm, e)) == VM_INIT_RUNNING)
+            turn(r);
+    }
+    if (state == VM_INIT_READY)
+        return 0;
+    e->code = EXIT_CONFIG;
+    return -1;
 }
 
 static struct vm_options vm_options_for(const struct rehearsal_options *o)
@@ -72,6 +76,8 @@ static struct vm_options vm_options_for(const struct rehearsal_options *o)
     v.slots = 1;
     v.sleeps_at_once = true;
     v.stage = o->stage;
+    if (o->embedded)
+        v.source = embed_find(o->handler_path, &v.source_len);
     if (!v.keycloak_url)
         v.keycloak_url = rehearsal_keycloak_url;
     if (!v.keycloak_realm)

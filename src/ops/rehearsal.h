@@ -9,6 +9,8 @@
 #include "conf/conf.h"
 #include "job.h"
 
+#include <stdbool.h>
+
 struct fetch_request;
 struct fetch_played;
 struct rehearsal;
@@ -18,7 +20,8 @@ struct vm_stage;
 struct rehearsal_options {
     const struct conf *conf;
     const char *handler_path;
-    const struct vm_stage *stage; /* it is a file of tests; NULL: a handler */
+    const struct vm_stage *stage; /* it is a file of tests, or a tool; NULL: a handler */
+    bool embedded;                /* it is one of the files in the binary */
     void (*play)(void *arg, const struct fetch_request *q, struct fetch_played *answer);
     void *play_arg;
 };

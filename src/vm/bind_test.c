@@ -1,5 +1,5 @@
-/* host.stage: what host.test (lua/host/test.lua) needs of C: to declare cases, to run a message
- * through a handler, which has a state of its own, and to answer that handler's requests. */
+/* host.stage: what host.test (lua/host/test.lua) and the tools in Lua need of C: to declare cases,
+ * to run a message through a handler, which has a state of its own, and to answer its requests. */
 #include "net/fetch.h"
 #include "vm/state.h"
 #include "vm/task.h"
@@ -164,7 +164,7 @@ static bool take_failure(lua_State *L, struct fetch_played *answer)
         if (strcmp(failures[i].kind, kind) == 0)
             answer->result = failures[i].result;
     answer->sent = answer->result == FETCH_TIMEOUT || answer->result == FETCH_CUT;
-    snprintf(answer->words, sizeof answer->words, "made to fail by the test");
+    snprintf(answer->words, sizeof answer->words, "it was made to fail, nothing was sent");
     lua_pop(L, 1);
     return true;
 }
@@ -208,7 +208,7 @@ void vm_answer(struct vm *vm, const struct fetch_request *q, struct fetch_played
         const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "no words";
         answer->result = FETCH_FAILED;
         snprintf(answer->words, sizeof answer->words, "%s", text);
-        vm->options.stage->failed(vm->options.stage->arg, text);
+        vm->options.stage->say(vm->options.stage->arg, text);
     }
     lua_settop(L, top);
 }
@@ -223,10 +223,10 @@ static int stage_found(lua_State *L)
     return 0;
 }
 
-static int stage_failed(lua_State *L)
+static int stage_say(lua_State *L)
 {
     const struct vm_stage *stage = vm_of(L)->options.stage;
-    stage->failed(stage->arg, luaL_checkstring(L, 1));
+    stage->say(stage->arg, luaL_checkstring(L, 1));
     return 0;
 }
 
@@ -243,7 +243,7 @@ static int stage_answer_with(lua_State *L)
 int bind_test_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"found", stage_found},
-                                         {"failed", stage_failed},
+                                         {"say", stage_say},
                                          {"run", stage_run},
                                          {"answer_with", stage_answer_with},
                                          {NULL, NULL}};

@@ -42,7 +42,7 @@ int load_main(lua_State *L)
     require_compile_handler(L, vm);
     lua_call(L, 0, 1);
     int module = lua_gettop(L);
-    if (vm->options.stage) {
+    if (vm->options.stage && lua_isnil(L, module)) {
         keep_tests(L);
         goto loaded;
     }

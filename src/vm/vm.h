@@ -44,16 +44,15 @@ struct vm_options {
     const char *keycloak_auth_realm; /* NULL: the realm */
     /* Tests and dry runs: host.sleep takes no time, the message's clock moves instead. */
     bool sleeps_at_once;
-    const struct vm_stage
-        *stage; /* of a file of tests, whose host.test reaches through it; or NULL */
+    const struct vm_stage *stage; /* of what runs handlers itself: tests, `invoke`. Or NULL */
 };
 
-/* What host.test asks of whoever runs a file of tests. Called from the vm's thread, while its Lua
- * code runs. */
+/* What tests and tools in Lua (host.stage) ask of whoever runs them. Called from the vm's thread,
+ * while its Lua code runs. */
 struct vm_stage {
     void *arg;
-    void (*found)(void *arg, const char *name);   /* a case, while the file loads */
-    void (*failed)(void *arg, const char *words); /* why the case that runs fails; many lines */
+    void (*found)(void *arg, const char *name); /* a case, while the file loads */
+    void (*say)(void *arg, const char *words);  /* lines; in tests: why the case that runs fails */
     /* Runs `job` through a handler, a file beside the tests, until its verdict stands in the job,
      * which stays the caller's. -1: the handler does not load; `e` says why. */
     int (*run)(void *arg, const char *handler, struct job *job, struct err *e);

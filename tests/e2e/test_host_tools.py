@@ -1,0 +1,103 @@
+"""`host init` and `host invoke` as an author meets them; nothing is sent anywhere."""
+import json
+import subprocess
+
+import pytest
+
+import hostproc
+
+HANDLER = """
+local host, http = require "host", require "host.http"
+local M = {}
+function M.handle(msg)
+  local e = msg.json
+  if e.boom then error("boom") end
+  if e.reject then return host.reject(e.reject) end
+  if e.after then return host.retry { after = e.after, reason = "later" } end
+  http.post(e.url, { json = { n = 1 }, expect = "2xx" })
+end
+return M
+"""
+
+
+def host(folder, *args, given=""):
+    done = subprocess.run([hostproc.BINARY, *args], cwd=folder, text=True, input=given,
+                          capture_output=True, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "h.lua").write_text(HANDLER.lstrip())
+    return tmp_path
+
+
+def invoke(folder, event, *args):
+    return host(folder, "invoke", "h.lua", "-e", "-", *args, given=json.dumps(event))
+
+
+def test_from_nothing(tmp_path):
+    code, out, _ = host(tmp_path, "init", "signups")
+    assert code == 0 and "Next:  cd signups && host test" in out
+    made = sorted(p.name for p in (tmp_path / "signups").iterdir())
+    assert made == [".luacheckrc", ".luarc.json", "event.json", "host.conf.lua", "signups.lua",
+                    "signups_test.lua"]
+    code, out, _ = host(tmp_path / "signups", "test")
+    assert (code, out.splitlines()[-1]) == (0, "3 passed, 0 failed, in 1 file")
+    code, out, err = host(tmp_path / "signups", "invoke", "signups.lua", "-e", "event.json")
+    assert code == 0 and out.endswith("ack\n"), err
+    assert '"username":"user-1"' in out and "→ 201 (Keycloak in memory)" in out
+
+
+def test_init_overwrites_nothing(tmp_path):
+    (tmp_path / "event.json").write_text("mine")
+    code, _, err = host(tmp_path, "init", ".")
+    assert code == 1 and "event.json is there already: nothing was written" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["event.json"]
+    code, _, err = host(tmp_path, "init", "not a name")
+    assert code == 2 and "letters, digits, _ and -" in err
+    assert not (tmp_path / "not a name").exists()
+
+
+@pytest.mark.parametrize("event, code, words", (
+    ({"reject": "no good"}, 0, "reject\n       no good"),
+    ({"after": 7}, 0, "retry after 7 s\n       later"),
+    ({"boom": True}, 1, "retry\n       h.lua:5: boom"),
+    ({"url": "http://x.test/a?b=c"}, 1, "cannot tell: say what it would answer,"
+                                        " --answer 'POST http://x.test/a 200'"),
+))
+def test_what_became_of_it(folder, event, code, words):
+    got, out, err = invoke(folder, event)
+    assert got == code and words in out, out + err
+
+
+def test_other_servers_answer_as_they_are_told(folder):
+    code, out, _ = invoke(folder, {"url": "http://x.test/a"}, "--answer",
+                          "POST http://x.test/* 201 {}")
+    assert code == 0 and out.endswith("→ 201 (by --answer)\nack\n")
+    code, out, _ = invoke(folder, {"url": "http://x.test/a"}, "--answer", "* http://x.test/a 503")
+    assert code == 1 and "parked until http://x.test:80 is back" in out
+    code, out, _ = invoke(folder, {"reject": "x"}, "--json")
+    assert json.loads(out)["outcome"] == "reject"
+
+
+def test_a_whole_message(folder):
+    message = {"Body": json.dumps({"reject": "from inside"})}
+    code, out, _ = invoke(folder, message, "--as", "sqs")
+    assert code == 0 and "from inside" in out
+    code, _, err = invoke(folder, {}, "--as", "sqs")
+    assert code == 1 and "no text named Body" in err
+
+
+@pytest.mark.parametrize("args, code, words", (
+    (("h.lua",), 2, "name the event"),
+    (("h.lua", "-e", "nowhere"), 1, "cannot open nowhere"),
+    (("nowhere.lua", "-e", "-"), 78, "nowhere.lua: no such file"),
+    (("bad.lua", "-e", "-"), 78, "bad.lua:1:"),
+    (("h.lua", "-e", "-", "--as", "sns"), 2, "--as sns: it is either body or sqs"),
+    (("h.lua", "-e", "-", "--answer", "x"), 1, "METHOD URL STATUS"),
+))
+def test_wrong_calls(folder, args, code, words):
+    (folder / "bad.lua").write_text("return {")
+    got, _, err = host(folder, "invoke", *args, given="{}")
+    assert got == code and words in err, err
