@@ -20,7 +20,7 @@ libs       = $(shell pkg-config --libs $(PKGS)) -lev -lm -pthread
 ROOMS     := base conf policy net aws vm flow pool ops cli
 archive    = $(patsubst %,$(BUILD)/lib%.a,$(1))
 upto       = $(if $(filter $(1),$(firstword $(2))),$(1),$(firstword $(2)) $(call upto,$(1),$(wordlist 2,99,$(2))))
-SHARED    := $(BUILD)/job.o $(BUILD)/token.o $(BUILD)/lua.o
+SHARED    := $(BUILD)/job.o $(BUILD)/token.o $(BUILD)/board.o $(BUILD)/lua.o
 LUA       := $(sort $(wildcard lua/*/*.lua lua/*/*.json lua/*/*.sample))
 OWN_TESTS := $(sort $(wildcard tests/unit/*_test.c))
 TESTS     := $(OWN_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
@@ -67,9 +67,9 @@ $(BUILD)/tests/sim/%.o: tests/sim/%.c
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
 	$(Q)$(CC) $(cflags) -Itests/sim -c -o $@ $<
-$(BUILD)/sim: $(SIM_OBJ) $(BUILD)/job.o $(call archive,base policy flow)
+$(BUILD)/sim: $(SIM_OBJ) $(BUILD)/job.o $(BUILD)/board.o $(call archive,base policy flow)
 	$(Q)$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) $(SIM_LINK) -o $@ $(SIM_OBJ) \
-	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(BUILD)/job.o $(libs)
+	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(BUILD)/job.o $(BUILD)/board.o $(libs)
 sim: $(BUILD)/sim
 	$< $(if $(SEED),--seed $(SEED),--seeds 20000)
 

@@ -2,6 +2,7 @@
 
 #include <json-c/json.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *string_member(struct json_object *o, const char *name)
 {
@@ -65,8 +66,27 @@ void job_free(struct job *job)
         return;
     free(job->reason);
     free(job->detail);
+    free(job->calls);
     json_object_put(job->message);
     free(job);
+}
+
+struct target_call *job_add_call(struct job *job)
+{
+    if (job->call_count == CALLS_MAX)
+        return NULL;
+    if (job->call_count == job->call_room) {
+        int room = job->call_room ? job->call_room * 2 : 4;
+        struct target_call *calls = realloc(job->calls, (size_t)room * sizeof *calls);
+        if (!calls)
+            return NULL;
+        job->calls = calls;
+        job->call_room = room;
+    }
+    struct target_call *call = &job->calls[job->call_count++];
+    memset(call, 0, sizeof *call);
+    call->retry_after_ms = -1;
+    return call;
 }
 
 void job_reset(struct job *job)
@@ -79,6 +99,7 @@ void job_reset(struct job *job)
     job->after_ms = -1;
     job->started_us = job->duration_us = 0;
     job->kind[0] = job->at[0] = job->target[0] = '\0';
+    job->call_count = 0;
     job->probes = NULL;
     job->probe_answered = false;
     atomic_store(&job->lease_lost, false);

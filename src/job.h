@@ -16,6 +16,27 @@
 
 struct json_object;
 
+/* How a call of a target ended, as far as its health goes. */
+enum call_end {
+    CALL_ANSWERED, /* whatever the answer, 4xx included */
+    CALL_REFUSED,  /* 429, or 503 with Retry-After: too much */
+    CALL_TIMEOUT,
+    CALL_FAILED, /* no connection, cut, 5xx */
+};
+
+enum { CALL_NAME_BYTES = 48, CALLS_MAX = 128 };
+
+/* One call of a target. Numbers of this kind go home with the verdict, so that the limit, the
+ * breaker and what a message needs of a target are decided on one thread. */
+struct target_call {
+    char target[128];           /* scheme://host:port */
+    char name[CALL_NAME_BYTES]; /* of its kind: "users.create", "GET /orders/…" */
+    enum call_end end;
+    int64_t rtt_us;
+    int64_t started_ms;     /* CLOCK_BOOTTIME */
+    int64_t retry_after_ms; /* with CALL_REFUSED; -1: none */
+};
+
 enum outcome {
     OUTCOME_NONE,    /* no verdict yet */
     OUTCOME_ACK,     /* delete */
@@ -79,12 +100,21 @@ struct job {
     char target[128];    /* scheme://host:port, with target_failed */
     char *reason;        /* one line for the log and host.failure; owned; NULL if none */
     char *detail;        /* traceback and the like; owned; NULL if none */
+
+    /* The run's calls that have ended, owned. Those after CALLS_MAX, and those there was no memory
+     * for, are left out. */
+    struct target_call *calls;
+    int call_count;
+    int call_room;
 };
 
 /* Takes `message` over (also on failure). NULL: no memory, or no MessageId, ReceiptHandle and
  * Body in it. */
 struct job *job_new(struct json_object *message);
 void job_free(struct job *job);
+
+/* Room for one more call, zeroed; NULL: it is left out. */
+struct target_call *job_add_call(struct job *job);
 
 /* Forgets the verdict of an earlier run, so that the job can run again. */
 void job_reset(struct job *job);

@@ -51,7 +51,7 @@ local function user_functions(api)
         end
         local body = { enabled = true }
         for name, value in pairs(rep) do body[name] = value end
-        local answer = call.send(api(), "POST", { "users" }, { json = body })
+        local answer = call.create(api(), body)
         local id = (answer.headers.location or ""):match("/users/([^/?#]+)/*$")
         if not id then
             call.fail { kind = "keycloak", retryable = true, outcome_unknown = true,

@@ -214,13 +214,25 @@ local function authorized(api, request)
     end
 end
 
+--- Creates a user: calls that hash a password take ten times as long and are told apart, and a 500
+-- may be a group that vanished.
+-- @param api what M.api returned
+-- @param rep UserRepresentation, as it is sent
+-- @return what M.send returns
+function M.create(api, rep)
+    local hashes = type(rep.credentials) == "table" and next(rep.credentials) ~= nil
+    return M.send(api, "POST", { "users" }, { json = rep, own_500 = true,
+        name = hashes and "users.create+password" or "users.create" })
+end
+
 --- Sends one request to the Admin API.
 -- @param api what M.api returned
 -- @param method "GET", "POST", …
 -- @param path below /admin/realms/{realm}: a list of segments, encoded here, or a string that
 --   begins with "/" ("" is the realm itself)
 -- @param opts query (name → value), json (any value), body (a string) with headers, timeout (s),
---   idempotent (false for POST unless said), expect (list of further statuses that are answers
+--   idempotent (false for POST unless said), name (of calls of this kind, for the limit), own_500
+--   (a 500 may be this request's own trouble), expect (list of further statuses that are answers
 --   and no errors), absent (Keycloak's words in the one 404 that is an answer; any other 404 may
 --   be a wrong URL, and "it is not there" must not be concluded from that)
 -- @return the answer {status, headers, body}: 2xx, `expect` or `absent`
@@ -235,6 +247,8 @@ function M.send(api, method, path, opts)
         headers = { accept = "application/json" },
         timeout = opts.timeout,
         idempotent = opts.idempotent,
+        name = opts.name,
+        own_500 = opts.own_500,
     }
     if opts.query and next(opts.query) ~= nil then
         request.url = request.url .. "?" .. url.query(opts.query)

@@ -185,7 +185,7 @@ end
 
 -- Returns the user, and true if this very call made it.
 local function create(api, w)
-    local ok, answer = pcall(call.send, api, "POST", { "users" }, { json = w.body })
+    local ok, answer = pcall(call.create, api, w.body)
     if not ok then
         local e = answer
         if type(e) ~= "table" then error(e, 0) end

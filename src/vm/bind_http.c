@@ -2,7 +2,9 @@
  * error. Bodies stay in C buffers until the continuation runs, which is protected. */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "board.h"
 #include "net/fetch.h"
+#include "vm/calls.h"
 #include "vm/http_request.h"
 #include "vm/json.h"
 #include "vm/state.h"
@@ -22,8 +24,11 @@ struct http_call {
     struct fetch_call *fetch; /* NULL: not on its way */
     int64_t wire_before;      /* job->wire_until_ms before it was sent */
     bool capped;
+    bool own_500;
+    int64_t started_ms;
     char origin[128];
     char method[16];
+    char name[CALL_NAME_BYTES];
     /* The answer. */
     enum fetch_result result;
     bool sent;
@@ -43,9 +48,27 @@ static void set_wire(const struct task *t, int64_t value)
         atomic_store(&t->job->wire_until_ms, value);
 }
 
+/* A timeout that limits.time cut short is the target's too, if it had a fair chance. */
+static bool had_fair_chance(const struct http_call *c)
+{
+    return !c->capped || c->elapsed_us >= FAIR_CHANCE_US;
+}
+
+static struct call_note note_of(const struct http_call *c)
+{
+    return (struct call_note){.target = c->origin,
+                              .name = c->name,
+                              .started_ms = c->started_ms,
+                              .retry_after_ms = c->retry_after_ms,
+                              .no_fair_chance = !had_fair_chance(c),
+                              .own_500 = c->own_500};
+}
+
 static void call_cancel(void *data)
 {
     struct http_call *c = data;
+    struct call_note note = note_of(c);
+    calls_note_given_up(c->task->job, &note, clock_boot_ms());
     fetch_cancel(c->fetch); /* wire_until_ms stays: the server may still be at work */
     c->fetch = NULL;
 }
@@ -100,6 +123,8 @@ static void on_done(void *arg, const struct fetch_response *r)
     c->elapsed_us = r->elapsed_us;
     c->retry_after_ms = retry_after_ms(c->task, r);
     counts_request(&c->task->vm->counts, c->origin, c->method, r);
+    struct call_note note = note_of(c);
+    calls_note(c->task->job, &note, r);
     strncpy(c->error, r->error, sizeof c->error - 1);
     if (r->result == FETCH_OK) {
         note_probe(c, r->status);
@@ -289,8 +314,7 @@ MAY_RAISE static int raise_failure(lua_State *L, const struct http_call *c)
         [FETCH_OK] = "http", [FETCH_NO_CONNECTION] = "connect", [FETCH_TIMEOUT] = "timeout",
         [FETCH_CUT] = "cut", [FETCH_TOO_BIG] = "too_big",       [FETCH_FAILED] = "http",
     };
-    /* A timeout that limits.time cut short is the target's too, if it had a fair chance. */
-    bool late = c->result == FETCH_TIMEOUT && (!c->capped || c->elapsed_us >= FAIR_CHANCE_US);
+    bool late = c->result == FETCH_TIMEOUT && had_fair_chance(c);
     bool targets = c->result == FETCH_NO_CONNECTION || c->result == FETCH_CUT || late;
     push_name(L);
     const char *name = lua_tostring(L, -1);
@@ -343,6 +367,7 @@ MAY_RAISE static void start(lua_State *L, struct task *t, struct http_call *c,
         .done = on_done,
         .arg = c,
     };
+    c->started_ms = clock_boot_ms();
     c->fetch = fetch_start(t->vm->ports.fetch, &request, &e);
     if (c->fetch)
         return;
@@ -350,6 +375,20 @@ MAY_RAISE static void start(lua_State *L, struct task *t, struct http_call *c,
     push_name(L);
     raise_push(L, "http", "%s: %s", lua_tostring(L, -1), e.text);
     raise_flag(L, "retryable", true);
+    lua_error(L);
+}
+
+/* While its target is open, only the message that is to try it may call. */
+MAY_RAISE static void check_open(lua_State *L, const struct task *t, const struct http_call *c)
+{
+    struct board *board = t->vm->options.board;
+    if (!board || !t->job || (t->job->probes && strcmp(t->job->probes, c->origin) == 0) ||
+        board_may_call(board, c->origin))
+        return;
+    push_name(L);
+    raise_push(L, "breaker_open", "%s: not sent, %s is failing", lua_tostring(L, -1), c->origin);
+    raise_flag(L, "retryable", true);
+    set_target(L, c, true);
     lua_error(L);
 }
 
@@ -361,9 +400,12 @@ MAY_RAISE static int send(lua_State *L)
     http_request_read(L, t, &r);
     struct http_call *c = push_call(L, t);
     c->capped = r.capped;
+    c->own_500 = r.own_500;
     memcpy(c->origin, r.origin, sizeof c->origin);
     snprintf(c->method, sizeof c->method, "%s", r.method);
+    memcpy(c->name, r.name, sizeof c->name);
     task_check_fence(L, t);
+    check_open(L, t, c);
     start(L, t, c, &r);
     return task_wait(L, t, call_cancel, c, answered);
 }

@@ -1,6 +1,7 @@
 #include "vm/http_request.h"
 
 #include "net/fetch.h"
+#include "vm/calls.h"
 #include "vm/json.h"
 #include "vm/state.h"
 #include "vm/task.h"
@@ -30,8 +31,9 @@ static bool is_token(const char *text, size_t len)
 
 MAY_RAISE static void check_names(lua_State *L)
 {
-    static const char *const known[] = {"method", "url",     "query",  "headers",    "body", "json",
-                                        "form",   "timeout", "expect", "idempotent", NULL};
+    static const char *const known[] = {"method", "url",     "query",   "headers", "body",
+                                        "json",   "form",    "timeout", "expect",  "idempotent",
+                                        "name",   "own_500", NULL};
     lua_pushnil(L);
     while (lua_next(L, SLOT_OPTIONS)) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "(no name)";
@@ -82,6 +84,20 @@ MAY_RAISE static void read_idempotent(lua_State *L, struct http_request *r)
     if (lua_getfield(L, SLOT_OPTIONS, "idempotent") != LUA_TNIL)
         r->idempotent = lua_toboolean(L, -1);
     lua_pop(L, 1);
+}
+
+MAY_RAISE static void read_name(lua_State *L, struct http_request *r)
+{
+    lua_getfield(L, SLOT_OPTIONS, "own_500");
+    r->own_500 = lua_toboolean(L, -1);
+    int type = lua_getfield(L, SLOT_OPTIONS, "name");
+    if (type != LUA_TNIL && type != LUA_TSTRING)
+        raise_misuse(L, "host.http: name must be a string, the same for all calls of one kind");
+    if (type == LUA_TSTRING)
+        snprintf(r->name, sizeof r->name, "%s", lua_tostring(L, -1));
+    else
+        calls_name(r->name, r->method, r->url);
+    lua_pop(L, 2);
 }
 
 /* ---- URL ---------------------------------------------------------------------------------- */
@@ -362,6 +378,7 @@ void http_request_read(lua_State *L, struct task *t, struct http_request *r)
     read_idempotent(L, r);
     add_query(L);
     check_url(L, r);
+    read_name(L, r);
     read_headers(L, r, &count);
     const char *type = read_body(L, r);
     add_own_lines(L, t, r, type, &count);

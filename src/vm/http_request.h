@@ -3,6 +3,7 @@
 #ifndef VM_HTTP_REQUEST_H
 #define VM_HTTP_REQUEST_H
 
+#include "job.h"
 #include "vm/raise.h"
 
 #include <stdbool.h>
@@ -25,6 +26,8 @@ struct http_request {
     int timeout_ms;
     bool capped; /* by the message's deadline: a timeout says nothing about the target */
     bool idempotent;
+    bool own_500;               /* a 500 says nothing about the target */
+    char name[CALL_NAME_BYTES]; /* of calls of its kind, for the limit */
     char origin[128];
 };
 

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct board;
 struct ev_loop;
 struct fetch;
 struct metrics;
@@ -38,6 +39,7 @@ struct vm_options {
     int http_connect_timeout_ms;
     size_t http_max_body_bytes;
     int64_t retry_after_max_ms; /* of a server's Retry-After */
+    struct board *board;        /* which targets are open; NULL: none ever is */
     const char *http_allow;     /* comma-separated hosts that host.http may call; NULL: all */
     const char *keycloak_url;   /* NULL: not configured */
     const char *keycloak_realm;
