@@ -281,6 +281,11 @@ const char *sqs_queue_url(const struct sqs *s)
     return s->queue_url;
 }
 
+const char *sqs_region(const struct sqs *s)
+{
+    return s->client.place.region;
+}
+
 struct sqs *sqs_new(const struct sqs_options *options, struct fetch *fetch, struct creds *creds,
                     struct err *e)
 {

@@ -33,6 +33,7 @@ void sqs_free(struct sqs *s);
 
 int sqs_set_queue_url(struct sqs *s, const char *url, struct err *e);
 const char *sqs_queue_url(const struct sqs *s); /* NULL: not set yet */
+const char *sqs_region(const struct sqs *s);    /* that requests are signed for */
 
 /* Where copies go; without it, `copy` of the queue below may not be called. */
 int sqs_set_dead_letter_url(struct sqs *s, const char *url, struct err *e);

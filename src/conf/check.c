@@ -130,6 +130,36 @@ static int check_dedupe_key(const struct conf *c, struct err *e)
     return 0;
 }
 
+#define TABLE_SCHEME "dynamodb://"
+
+const char *conf_dedupe_table(const struct conf *c)
+{
+    size_t n = sizeof TABLE_SCHEME - 1;
+    return strncmp(c->dedupe.store, TABLE_SCHEME, n) == 0 ? c->dedupe.store + n : NULL;
+}
+
+/* Tables' names as DynamoDB has them. */
+static int check_store(const struct conf *c, struct err *e)
+{
+    enum { SHORTEST = 3, LONGEST = 255 };
+    const char *table = conf_dedupe_table(c);
+    if (!table && strcmp(c->dedupe.store, "memory") != 0)
+        return err_set(e, EXIT_CONFIG,
+                       "dedupe.store can be \"memory\" or \"" TABLE_SCHEME
+                       "TABLE\" (a table of DynamoDB), not \"%s\"",
+                       c->dedupe.store);
+    size_t len = table ? strlen(table) : SHORTEST;
+    if (len < SHORTEST || len > LONGEST ||
+        (table && strspn(table, "abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_.-") < len))
+        return err_set(e, EXIT_CONFIG,
+                       "dedupe.store: \"%s\" is no table's name: those have %d to %d letters, "
+                       "digits, - _ and .",
+                       table, SHORTEST, LONGEST);
+    return 0;
+}
+
 static bool is_default(const struct conf *c, const struct conf_key *key)
 {
     struct conf other = {0};
@@ -167,7 +197,8 @@ static int check_unbuilt(struct conf *c, struct err *e)
 
 int conf_check(struct conf *c, struct err *e)
 {
-    if (check_unbuilt(c, e) || choose_queue(c, e) || check_dedupe_key(c, e) || check_pairs(c, e))
+    if (check_store(c, e) || check_unbuilt(c, e) || choose_queue(c, e) || check_dedupe_key(c, e) ||
+        check_pairs(c, e))
         return -1;
     return c->warnings.failed ? err_set(e, EXIT_FAILED, "no memory for the configuration") : 0;
 }

@@ -49,11 +49,13 @@ struct conf {
         double hold;      /* s */
     } retry;
     struct {
-        char *key;   /* "message_id", "deduplication_id" or a JSON pointer: "/event_id" */
-        double ttl;  /* s */
-        int max;     /* keys remembered */
-        char *store; /* "memory" or "dynamodb://table" */
-        int fail;    /* enum conf_fail */
+        char *key;      /* "message_id", "deduplication_id" or a JSON pointer: "/event_id" */
+        double ttl;     /* s */
+        int max;        /* keys remembered */
+        char *store;    /* "memory" or "dynamodb://TABLE"; conf_dedupe_table */
+        char *region;   /* of the table; NULL: the queue's */
+        char *endpoint; /* scheme://host[:port] of DynamoDB; NULL: AWS's own */
+        int fail;       /* enum conf_fail */
     } dedupe;
     struct {
         double time;   /* wall s of a message */
@@ -132,6 +134,9 @@ void conf_log_warnings(const struct conf *c);
 /* -1 with EXIT_CONFIG when no queue is named, or it is one that cannot be consumed. Apart from
  * conf_load, because not every command needs a queue. */
 int conf_require_queue(const struct conf *c, struct err *e);
+
+/* The table of dedupe.store, or NULL: what was acked is remembered in memory. */
+const char *conf_dedupe_table(const struct conf *c);
 
 /* A line for each key: key, value as Lua would write it, source. Secrets are masked. False:
  * no memory. */

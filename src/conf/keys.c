@@ -23,6 +23,8 @@ static const char *const formats[] = {"auto", "text", "json", NULL};
 
 static const char *const aws_regions[] = {"AWS_REGION", "AWS_DEFAULT_REGION", NULL};
 static const char *const aws_endpoints[] = {"AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL", NULL};
+static const char *const aws_table_endpoints[] = {"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL",
+                                                  NULL};
 
 const struct conf_key conf_keys[] = {
     {"queue.url", KEY_URL, AT(queue.url), .flag = "--queue-url", .arg = "URL",
@@ -69,6 +71,10 @@ const struct conf_key conf_keys[] = {
      .help = "how many acked messages are remembered"},
     {"dedupe.store", KEY_STRING, AT(dedupe.store), .def = "memory", .marks = KEY_ONLY_DEFAULT,
      .help = "where: memory, or \"dynamodb://table\" for several hosts"},
+    {"dedupe.region", KEY_NAME, AT(dedupe.region),
+     .help = "AWS region of the table; else the queue's"},
+    {"dedupe.endpoint", KEY_URL, AT(dedupe.endpoint), .aws = aws_table_endpoints,
+     .help = "server that speaks DynamoDB, if it is not AWS"},
     {"dedupe.fail", KEY_ENUM, AT(dedupe.fail), .def = "open", .names = fails, .marks = KEY_LATER,
      .help = "when the store is away: run unfenced, or wait"},
     {"limits.time", KEY_SECONDS, AT(limits.time), .def = "60", RANGE(0.001, HOURS_12),

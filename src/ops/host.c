@@ -10,6 +10,7 @@
 #include "ops/handler_vm.h"
 #include "ops/platform.h"
 #include "ops/queue_lookup.h"
+#include "ops/shared_store.h"
 #include "ops/signals.h"
 #include "ops/tokens.h"
 #include "pool/pool.h"
@@ -39,6 +40,7 @@ struct host {
     struct pool *pool;
     struct tokens *tokens;
     struct dedupe *dedupe;
+    struct shared_store shared;
     struct rng rng;
     struct flow *flow;
     struct queue_lookup lookup;
@@ -263,10 +265,10 @@ static int make_flow(struct host *h, struct err *e)
     h->dedupe = dedupe_new((int64_t)(c->dedupe.ttl * 1000), (size_t)c->dedupe.max);
     if (!h->dedupe)
         return err_set(e, EXIT_FAILED, "no memory");
-    rng_seed(&h->rng, rand_seed());
     struct seam seam = {.queue = sqs_queue(h->sqs),
                         .workers = pool_seam(h->pool),
                         .store = store_in_memory(h->dedupe),
+                        .shared = shared_store_seam(&h->shared),
                         .timers = timers_on(h->loop),
                         .clock = clock_real(),
                         .random = random_from(&h->rng)};
@@ -321,6 +323,20 @@ static int look_up_queue(struct host *h, struct err *e)
     return l->error.code == 0 ? 0 : -1;
 }
 
+static int open_shared_store(struct host *h, struct err *e)
+{
+    struct shared_store *s = &h->shared;
+    struct timers timers = timers_on(h->loop);
+    struct random random = random_from(&h->rng);
+    if (!conf_dedupe_table(h->conf) || h->stopping)
+        return 0;
+    if (shared_store_begin(s, h->conf, h->loop, h->fetch, h->creds, h->sqs, e) != 0)
+        return -1;
+    while (!s->lookup.ended && !h->stopping)
+        turn(h);
+    return h->stopping ? 0 : shared_store_open(s, h->conf, h->sqs, &timers, &random, e);
+}
+
 /* With Keycloak away at the start nothing is received at all: so its first answer, whatever it
  * is, comes before the first receive. */
 static void warm_token(struct host *h)
@@ -356,6 +372,7 @@ static int check_descriptors(const struct conf *c, struct err *e)
 
 static int start(struct host *h, struct err *e)
 {
+    rng_seed(&h->rng, rand_seed());
     struct signals_events events = {h, on_stop, on_reload, on_report, on_pause};
     if (check_descriptors(h->conf, e) != 0 || fetch_global_init(e) != 0)
         return -1;
@@ -365,7 +382,7 @@ static int start(struct host *h, struct err *e)
     signals_start(&h->signals, h->loop, &events);
     if (make_clients(h, e) != 0 || make_tokens(h, e) != 0 || make_pool(h, e) != 0)
         return -1;
-    if (wait_for_pool(h, e) != 0 || look_up_queue(h, e) != 0)
+    if (wait_for_pool(h, e) != 0 || look_up_queue(h, e) != 0 || open_shared_store(h, e) != 0)
         return -1;
     if (h->stopping)
         return 0;
@@ -388,6 +405,7 @@ static bool stop(struct host *h)
         return false;
     h->pool = NULL;
     tokens_free(h->tokens);
+    shared_store_free(&h->shared);
     sqs_free(h->sqs);
     flow_free(h->flow);
     dedupe_free(h->dedupe);
