@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD = 8192, CALLS_MAX = 4096 };
+enum { WORD = 8192 };
 
 struct line {
     struct shared_call call;
