@@ -286,6 +286,15 @@ const char *sqs_region(const struct sqs *s)
     return s->client.place.region;
 }
 
+int sqs_tell_region(const struct sqs_options *o, char *out, size_t size, struct err *e)
+{
+    struct aws_place place;
+    if (sqs_find_place(&place, o->endpoint, o->region, o->queue_url, e) != 0)
+        return -1;
+    snprintf(out, size, "%s", place.region);
+    return 0;
+}
+
 struct sqs *sqs_new(const struct sqs_options *options, struct fetch *fetch, struct creds *creds,
                     struct err *e)
 {

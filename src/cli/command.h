@@ -18,6 +18,7 @@ int command_main(const struct command *commands, int argc, char **argv);
 
 int cmd_init(int argc, char **argv);
 int cmd_invoke(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_sandbox(int argc, char **argv);
 int cmd_send(int argc, char **argv);

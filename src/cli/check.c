@@ -1,0 +1,183 @@
+/* host check HANDLER: is what would run fit to run? Without the network. */
+#include "aws/dynamodb.h"
+#include "aws/sqs.h"
+#include "base/exit.h"
+#include "base/log.h"
+#include "cli/checklist.h"
+#include "cli/command.h"
+#include "cli/options.h"
+#include "cli/print_table.h"
+#include "conf/conf.h"
+#include "conf/secret.h"
+#include "net/fetch.h"
+#include "ops/handler_load.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+extern char **environ;
+
+struct command_line {
+    const char *handler;
+    bool json;
+    bool print_table;
+    struct conf_request request;
+};
+
+/* ---- what is looked at, one function each ---- */
+
+struct look {
+    const struct conf *conf;
+    const char *handler;
+    struct checklist *list;
+};
+
+static void look_at_configuration(const struct look *l)
+{
+    char words[300];
+    const char *line = l->conf->warnings.data;
+    snprintf(words, sizeof words, "%.200s%s", l->conf->file ? l->conf->file : CONF_FILE_NAME,
+             l->conf->file ? "" : " is not there: variables and defaults");
+    checklist_add(l->list, CHECK_OK, "configuration", words);
+    while (*line) {
+        char text[512];
+        size_t n = strcspn(line, "\n");
+        snprintf(text, sizeof text, "%.*s", (int)n, line);
+        checklist_add(l->list, CHECK_DOUBT, "configuration", text);
+        line += n + (line[n] == '\n');
+    }
+}
+
+static void look_at_queue(const struct look *l)
+{
+    struct err e = {0};
+    const struct conf *c = l->conf;
+    bool bad = conf_require_queue(c, &e) != 0;
+    checklist_add(l->list, bad ? CHECK_BAD : CHECK_OK, "queue",
+                  bad            ? e.text
+                  : c->queue.url ? c->queue.url
+                                 : c->queue.name);
+}
+
+static void look_at_handler(const struct look *l)
+{
+    struct err e = {0};
+    bool bad = handler_load(l->conf, l->handler, &e) != 0;
+    checklist_add(l->list, bad ? CHECK_BAD : CHECK_OK, "handler", bad ? e.text : l->handler);
+}
+
+static void look_at_secret(const struct look *l)
+{
+    struct err e = {0};
+    struct buf secret;
+    const char *path = l->conf->keycloak.client_secret_file;
+    if (!path || l->conf->keycloak.client_secret)
+        return;
+    buf_init(&secret);
+    bool bad = conf_read_secret(path, &secret, &e) != 0;
+    OPENSSL_cleanse(secret.data, secret.len);
+    buf_free(&secret);
+    checklist_add(l->list, bad ? CHECK_BAD : CHECK_OK, "client secret", bad ? e.text : path);
+}
+
+/* That a region can be told, and that the endpoint is a URL. */
+static void look_at_store(const struct look *l)
+{
+    char region[64] = "", words[700];
+    struct err e = {0};
+    const struct conf *c = l->conf;
+    const struct sqs_options queue = {
+        .endpoint = c->queue.endpoint, .region = c->queue.region, .queue_url = c->queue.url};
+    const char *table = conf_dedupe_table(c);
+    if (!table)
+        return;
+    bool told = c->dedupe.region || sqs_tell_region(&queue, region, sizeof region, &e) == 0;
+    const struct dynamodb_options o = {.table = table,
+                                       .endpoint = c->dedupe.endpoint,
+                                       .region = c->dedupe.region ? c->dedupe.region
+                                                 : told           ? region
+                                                                  : NULL};
+    struct dynamodb *d = dynamodb_new(&o, NULL, NULL, &e);
+    if (d)
+        snprintf(words, sizeof words, "table %s in %s (%s)", table, dynamodb_region(d),
+                 dynamodb_endpoint(d));
+    checklist_add(l->list, d ? CHECK_OK : CHECK_BAD, "shared store", d ? words : e.text);
+    dynamodb_free(d);
+}
+
+static void (*const looks[])(const struct look *) = {
+    look_at_configuration, look_at_queue, look_at_handler, look_at_secret, look_at_store};
+
+/* ---- the command ---- */
+
+static int check(const struct command_line *c, struct err *e)
+{
+    struct conf conf = {0};
+    struct checklist list;
+    int rc = -1;
+    checklist_init(&list);
+    log_setup(LOG_TEXT, LOG_ERROR);
+    if (conf_load(&conf, &c->request, e) != 0) {
+        if (e->code != EXIT_CONFIG || c->print_table)
+            goto done;
+        checklist_add(&list, CHECK_BAD, "configuration", e->text);
+    } else if (c->print_table) {
+        rc = print_table(&conf, c->json, e);
+        goto done;
+    } else if (fetch_global_init(e) != 0) {
+        goto done;
+    } else {
+        const struct look look = {.conf = &conf, .handler = c->handler, .list = &list};
+        for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
+            looks[i](&look);
+    }
+    rc = checklist_print(&list, c->json, e);
+done:
+    checklist_free(&list);
+    conf_free(&conf);
+    return rc;
+}
+
+static const char about[] =
+    "Looks at a handler and its configuration and reaches nothing over the network: every key is\n"
+    "checked, the handler and what it requires are compiled and loaded, as a worker would. Leaves\n"
+    "with 78 if something would keep the host from running. --print-table prints the commands "
+    "that\n"
+    "create the table of dedupe.store, and the IAM policy that it needs.\n";
+
+static const char example[] = "  host check register.lua\n"
+                              "  host check register.lua --json | jq '.checks[]'\n"
+                              "  host check register.lua --print-table | sh\n";
+
+int cmd_check(int argc, char **argv)
+{
+    struct command_line c = {0};
+    struct err e = {0};
+    const struct cli_option options[] = {
+        {.name = "config",
+         .letter = 'c',
+         .arg = "FILE",
+         .value = &c.request.file,
+         .help = "configuration, instead of " CONF_FILE_NAME " beside the handler"},
+        {.name = "print-table",
+         .flag = &c.print_table,
+         .help = "print how to create the table of dedupe.store, and leave"},
+        {.name = "json", .flag = &c.json, .help = "print one JSON object"},
+        {0},
+    };
+    const struct cli_usage usage = {.command = "check",
+                                    .operands = "HANDLER",
+                                    .about = about,
+                                    .example = example,
+                                    .options = options,
+                                    .operands_min = 1,
+                                    .operands_max = 1};
+    int rc = cli_parse(&usage, argc, argv, &c.handler, &e);
+    if (rc >= 0) {
+        c.request.handler_path = c.handler;
+        c.request.environ = environ;
+        rc = check(&c, &e);
+    }
+    return rc < 0 ? cli_end(&usage, rc == CLI_HELP ? CLI_HELP : CLI_BAD, &e) : rc;
+}
