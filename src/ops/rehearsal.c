@@ -4,6 +4,7 @@
 #include "net/fetch.h"
 #include "ops/handler_vm.h"
 #include "token.h"
+#include "vm/cache.h"
 #include "vm/embed.h"
 #include "vm/vm.h"
 
@@ -14,11 +15,12 @@ const char rehearsal_token[] = "rehearsal";
 const char rehearsal_keycloak_url[] = "http://keycloak.test";
 const char rehearsal_keycloak_realm[] = "test";
 
-enum { TESTS_TIME_S = 600, TESTS_CPU_S = 5, TESTS_MEMORY_BYTES = 512 << 20 };
+enum { CACHE_BYTES = 64 << 20, TESTS_TIME_S = 600, TESTS_CPU_S = 5, TESTS_MEMORY_BYTES = 512 << 20 };
 
 struct rehearsal {
     struct ev_loop *loop;
     struct fetch *fetch;
+    struct cache *cache;
     struct vm *vm;
     struct list asked; /* token requests */
     struct job *home;  /* its verdict has come */
@@ -102,16 +104,18 @@ struct rehearsal *rehearsal_new(const struct rehearsal_options *o, struct err *e
     list_init(&r->asked);
     r->loop = ev_loop_new(EVFLAG_AUTO);
     r->fetch = r->loop ? fetch_new(r->loop, &fetch, e) : NULL;
+    r->cache = cache_new(CACHE_BYTES);
     struct vm_ports ports = {.loop = r->loop,
                              .fetch = r->fetch,
+                             .cache = r->cache,
                              .arg = r,
                              .verdict = on_verdict,
                              .ask_token = on_ask_token};
-    r->vm = r->fetch ? vm_new(&options, &ports, e) : NULL;
+    r->vm = r->fetch && r->cache ? vm_new(&options, &ports, e) : NULL;
     if (r->vm && load(r, e) == 0)
         return r;
-    if (!r->loop)
-        err_set(e, EXIT_FAILED, "the event loop does not start");
+    if (!r->loop || !r->cache)
+        err_set(e, EXIT_FAILED, "no memory for a handler");
     rehearsal_free(r);
     return NULL;
 }
@@ -121,6 +125,7 @@ void rehearsal_free(struct rehearsal *r)
     if (!r)
         return;
     vm_free(r->vm);
+    cache_free(r->cache);
     struct list *node;
     while ((node = list_pop(&r->asked)))
         free(list_entry(node, struct token_request, node));

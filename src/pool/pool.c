@@ -2,10 +2,11 @@
 
 #include "base/clock.h"
 #include "pool/worker.h"
+#include "vm/cache.h"
 
 #include <stdlib.h>
 
-enum { JOIN_MS = 3000 };
+enum { JOIN_MS = 3000, CACHE_BYTES = 64 << 20 };
 
 struct pool {
     struct pool_options options;
@@ -14,6 +15,7 @@ struct pool {
     struct mailbox verdicts;
     struct mailbox tokens;
     ev_async state_changed;
+    struct cache *cache; /* host.cache, of all workers */
     struct worker *workers;
     int started;
 };
@@ -30,6 +32,7 @@ static void release(struct pool *p)
     ev_async_stop(p->loop, &p->state_changed);
     mailbox_free(&p->verdicts);
     mailbox_free(&p->tokens);
+    cache_free(p->cache);
     free(p->workers);
     free(p);
 }
@@ -40,6 +43,7 @@ static int start(struct pool *p, int index, struct err *e)
     w->index = index;
     w->vm_options = &p->options.vm;
     w->fetch_options = p->options.fetch;
+    w->cache = p->cache;
     w->metrics = p->options.metrics;
     w->home = (struct worker_home){.verdicts = &p->verdicts,
                                    .tokens = &p->tokens,
@@ -53,8 +57,10 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
 {
     struct pool *p = calloc(1, sizeof *p);
     struct worker *workers = calloc((size_t)options->workers, sizeof *workers);
-    if (!p || !workers) {
+    struct cache *cache = cache_new(CACHE_BYTES);
+    if (!p || !workers || !cache) {
         free(p);
+        cache_free(cache);
         free(workers);
         err_set(e, 0, "no memory for %d workers", options->workers);
         return NULL;
@@ -63,6 +69,7 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
     p->events = *events;
     p->loop = loop;
     p->workers = workers;
+    p->cache = cache;
     mailbox_init(&p->verdicts, loop);
     mailbox_init(&p->tokens, loop);
     ev_async_init(&p->state_changed, on_state);

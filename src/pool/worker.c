@@ -103,6 +103,7 @@ static int prepare(struct worker *w)
 {
     struct vm_ports ports = {.arg = w,
                              .loop = w->loop,
+                             .cache = w->cache,
                              .metrics = w->metrics,
                              .writer = 1 + w->index,
                              .verdict = port_verdict,

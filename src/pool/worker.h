@@ -27,6 +27,7 @@ struct worker {
     pthread_t thread;
     const struct vm_options *vm_options;
     struct fetch_options fetch_options;
+    struct cache *cache;     /* of all workers */
     struct metrics *metrics; /* NULL: nothing is counted; the worker writes as 1 + index */
     struct worker_home home;
 

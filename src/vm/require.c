@@ -23,11 +23,17 @@ enum { FILE_MAX_BYTES = 4 << 20, NAME_MAX_BYTES = 200 };
 static const char loading_mark; /* its address stands in `loaded` for a module that loads */
 
 static const luaL_Reg c_modules[] = {
-    {"host", bind_host_open},        {"host.crypto", bind_crypto_open},
-    {"host.http", bind_http_open},   {"host.json", bind_json_open},
-    {"host.log", bind_log_open},     {"host.metrics", bind_metrics_open},
-    {"host.token", bind_token_open}, {"host.stage", bind_test_open},
-    {"cjson", luaopen_cjson},        {NULL, NULL},
+    {"host", bind_host_open},
+    {"host.cache_core", bind_cache_open},
+    {"host.crypto", bind_crypto_open},
+    {"host.http", bind_http_open},
+    {"host.json", bind_json_open},
+    {"host.log", bind_log_open},
+    {"host.metrics", bind_metrics_open},
+    {"host.token", bind_token_open},
+    {"host.stage", bind_test_open},
+    {"cjson", luaopen_cjson},
+    {NULL, NULL},
 };
 
 const char *state_base_name(const char *path)

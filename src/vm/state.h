@@ -4,6 +4,7 @@
 #define VM_STATE_H
 
 #include "vm/budget.h"
+#include "vm/cache.h"
 #include "vm/count.h"
 #include "vm/mem.h"
 #include "vm/raise.h"
@@ -45,6 +46,7 @@ struct vm {
     enum vm_init init_state;
     struct err load_error; /* of the load phase, then of init */
 
+    struct cache_port cache; /* host.cache; its `cache` is NULL without one */
     int64_t ahead_us;           /* sleeps that took no time (options.sleeps_at_once) */
     struct lua_State *on_stage; /* bind_test.c: the coroutine inside stage->run; or NULL */
     int answer_ref;             /* bind_test.c: host.test's answer to requests; or LUA_NOREF */
@@ -79,6 +81,7 @@ MAY_RAISE void msg_push(struct lua_State *L, struct task *t);
 void msg_trace(const struct job *job, char out[56]);
 
 /* The host's modules in C; each pushes its table. */
+MAY_RAISE int bind_cache_open(struct lua_State *L);
 MAY_RAISE int bind_host_open(struct lua_State *L);
 MAY_RAISE int bind_http_open(struct lua_State *L);
 MAY_RAISE int bind_log_open(struct lua_State *L);

@@ -28,6 +28,8 @@ struct vm *vm_new(const struct vm_options *options, const struct vm_ports *ports
     vm->init_state = VM_INIT_RUNNING;
     if (options->keycloak_url)
         fetch_origin(options->keycloak_url, vm->keycloak_origin, sizeof vm->keycloak_origin);
+    if (ports->cache)
+        cache_port_open(&vm->cache, ports->cache, ports->loop);
     budget_init(&vm->budget, options->limit_cpu_s, task_hook());
     if (mem_init(&vm->mem, options->limit_memory_bytes, options->slots + 1) != 0) {
         err_set(e, 0, "no memory for a Lua state");
@@ -81,6 +83,7 @@ void vm_free(struct vm *vm)
         task_free(&vm->tasks[i]);
     if (vm->L)
         lua_close(vm->L);
+    cache_port_close(&vm->cache);
     bind_token_free(vm);
     budget_free(&vm->budget);
     mem_free(&vm->mem);

@@ -21,6 +21,7 @@
 struct board;
 struct ev_loop;
 struct fetch;
+struct cache;
 struct metrics;
 struct vm;
 
@@ -63,6 +64,7 @@ struct vm_stage {
 struct vm_ports {
     struct ev_loop *loop;
     struct fetch *fetch;
+    struct cache *cache;     /* the process's (vm/cache.h); NULL: host.cache cannot be used */
     struct metrics *metrics; /* NULL: nothing is counted */
     int writer;              /* of its metrics */
     void *arg;
