@@ -2,7 +2,7 @@
  *
  * Answers come by callback from fetch_turn, never from inside the call that started it. The codes
  * are those of the API's documentation ("Error handling with DynamoDB"). What is asked of the table
- * as a shared store is in claims.h. */
+ * as a shared store is in claim_table.h. */
 #ifndef AWS_DYNAMODB_H
 #define AWS_DYNAMODB_H
 

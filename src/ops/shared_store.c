@@ -1,6 +1,6 @@
 #include "ops/shared_store.h"
 
-#include "aws/claims.h"
+#include "aws/claim_table.h"
 #include "base/buf.h"
 #include "base/exit.h"
 #include "base/log.h"
@@ -46,10 +46,10 @@ int shared_store_open(struct shared_store *s, const struct conf *c, const struct
         log_warn("%s", s->lookup.doubt);
     buf_init(&scope);
     add_scope(&scope, sqs);
-    const struct claims_options o = {.scope = scope.data,
-                                     .remember_ms = (int64_t)(c->dedupe.ttl * 1000)};
+    const struct claim_table_options o = {.scope = scope.data,
+                                          .remember_ms = (int64_t)(c->dedupe.ttl * 1000)};
     if (!scope.failed)
-        s->claims = claims_new(&o, s->table, timers, random);
+        s->claims = claim_table_new(&o, s->table, timers, random);
     buf_free(&scope);
     return s->claims ? 0 : err_set(e, EXIT_FAILED, "no memory");
 }
@@ -59,12 +59,12 @@ void shared_store_free(struct shared_store *s)
     if (!s->table)
         return;
     table_lookup_stop(&s->lookup);
-    claims_free(s->claims);
+    claim_table_free(s->claims);
     dynamodb_free(s->table);
     *s = (struct shared_store){0};
 }
 
 struct shared shared_store_seam(const struct shared_store *s)
 {
-    return s->claims ? claims_shared(s->claims) : (struct shared){0};
+    return s->claims ? claim_table_seam(s->claims) : (struct shared){0};
 }

@@ -9,12 +9,12 @@
 #include "ops/table_lookup.h"
 #include "seam.h"
 
-struct claims;
+struct claim_table;
 struct ev_loop;
 
 struct shared_store {
     struct dynamodb *table;
-    struct claims *claims; /* NULL: there is no shared store */
+    struct claim_table *claims; /* NULL: there is no shared store */
     struct table_lookup lookup;
 };
 

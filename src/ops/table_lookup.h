@@ -1,5 +1,5 @@
 /* What the host must know of the shared store's table before it claims anything in it: that it is
- * there, can be written to, and has the keys that claims need (aws/claims_item.h); so that a wrong
+ * there, can be written to, and has the keys that claims need (aws/claim_item.h); so that a wrong
  * one ends the program at once and not at the first message. DescribeTable, then
  * DescribeTimeToLive. Core thread.
  *

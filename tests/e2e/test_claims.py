@@ -15,7 +15,7 @@ from servers import cache_folder
 from wire import Wire
 
 A, B, C = "a1", "b2", "c3"
-GRACE = 2.0  # CLAIMS_GRACE_MS
+GRACE = 2.0  # CLAIM_TABLE_GRACE_MS
 
 
 @pytest.fixture(scope="module", params=["dynamodb", "moto"])

@@ -7,7 +7,7 @@
  *   claim KEY BODY TOKEN FOR_MS     done KEY BODY TOKEN FOR_MS     free KEY TOKEN     go
  *
  * TOKEN is padded to 32 digits. The end of the input ends it. */
-#include "aws/claims.h"
+#include "aws/claim_table.h"
 #include "base/log.h"
 #include "ops/platform.h"
 
@@ -120,17 +120,17 @@ int main(int argc, char **argv)
     struct creds *creds = creds_new(&e);
     struct dynamodb_options where = {.table = argv[1], .endpoint = argv[2], .region = argv[3]};
     struct dynamodb *table = creds ? dynamodb_new(&where, client, creds, &e) : NULL;
-    struct claims_options o = {.scope = argv[4], .remember_ms = atoll(argv[5])};
+    struct claim_table_options o = {.scope = argv[4], .remember_ms = atoll(argv[5])};
     struct timers timers = timers_on(loop);
     struct random random = random_from(&rng);
-    struct claims *claims = table ? claims_new(&o, table, &timers, &random) : NULL;
+    struct claim_table *claims = table ? claim_table_new(&o, table, &timers, &random) : NULL;
     if (!claims) {
         fprintf(stderr, "claims: %s\n", e.text);
         return 1;
     }
-    struct shared store = claims_shared(claims);
+    struct shared store = claim_table_seam(claims);
     serve(&store);
-    claims_free(claims);
+    claim_table_free(claims);
     dynamodb_free(table);
     creds_free(creds);
     fetch_free(client);

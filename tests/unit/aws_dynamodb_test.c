@@ -1,6 +1,6 @@
 /* Requests to DynamoDB's table and what its answers mean, without a network. What the store does
  * with them is asked of real servers in tests/e2e/test_claims.py. */
-#include "aws/claims_item.h"
+#include "aws/claim_item.h"
 #include "aws/dynamodb_answer.h"
 #include "aws/place.h"
 
@@ -17,13 +17,13 @@
 
 /* ---- requests ------------------------------------------------------------------------------ */
 
-static const struct claims_item item = {.table = "claims",
-                                        .key_json = "\"e/0/q/key:k\"",
-                                        .token = "0123",
-                                        .hash = "ab",
-                                        .now_ms = 1000,
-                                        .until_ms = 31000,
-                                        .expires_s = 3700};
+static const struct claim_item item = {.table = "claims",
+                                       .key_json = "\"e/0/q/key:k\"",
+                                       .token = "0123",
+                                       .hash = "ab",
+                                       .now_ms = 1000,
+                                       .until_ms = 31000,
+                                       .expires_s = 3700};
 
 /* The member at a path of names, as text. */
 static const char *at(struct json_object *o, const char *a, const char *b, const char *c)
@@ -50,7 +50,7 @@ static void a_claim_is_conditional(void **state)
     (void)state;
     struct buf b;
     buf_init(&b);
-    claims_write_claim(&b, &item);
+    claim_item_write_claim(&b, &item);
     struct json_object *o = parsed(&b);
     assert_string_equal(at(o, "TableName", NULL, NULL), "claims");
     assert_string_equal(at(o, "Key", "key", "S"), "e/0/q/key:k");
@@ -73,13 +73,13 @@ static void done_with_and_without_the_claim(void **state)
     (void)state;
     struct buf b;
     buf_init(&b);
-    claims_write_done(&b, &item, true);
+    claim_item_write_done(&b, &item, true);
     struct json_object *o = parsed(&b);
     assert_string_equal(at(o, "UpdateExpression", NULL, NULL), "SET #d=:x,#e=:e REMOVE #t,#u");
     assert_string_equal(at(o, "ConditionExpression", NULL, NULL), "#t=:t");
     assert_string_equal(at(o, "ExpressionAttributeValues", ":x", "N"), "31000");
     json_object_put(o);
-    claims_write_done(&b, &item, false);
+    claim_item_write_done(&b, &item, false);
     o = parsed(&b);
     assert_string_equal(at(o, "UpdateExpression", NULL, NULL), "SET #d=:x,#e=:e");
     assert_string_equal(at(o, "ConditionExpression", NULL, NULL), "(none)");
@@ -94,7 +94,7 @@ static void free_is_the_tokens(void **state)
     (void)state;
     struct buf b;
     buf_init(&b);
-    claims_write_free(&b, &item);
+    claim_item_write_free(&b, &item);
     struct json_object *o = parsed(&b);
     assert_string_equal(at(o, "UpdateExpression", NULL, NULL), "REMOVE #t,#u");
     assert_string_equal(at(o, "ConditionExpression", NULL, NULL), "#t=:t");
@@ -118,7 +118,7 @@ static void keys(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buf b;
         buf_init(&b);
-        assert_true(claims_add_key(&b, "e/0/q", cases[i].key));
+        assert_true(claim_item_add_key(&b, "e/0/q", cases[i].key));
         assert_string_equal(b.data, cases[i].json);
         buf_free(&b);
     }
@@ -127,11 +127,11 @@ static void keys(void **state)
         buf_init(&b);
         char was = long_key[len];
         long_key[len] = '\0';
-        assert_true(claims_add_key(&b, "e/0/q", long_key));
+        assert_true(claim_item_add_key(&b, "e/0/q", long_key));
         long_key[len] = was;
         bool hashed = strstr(b.data, "e/0/q/sha256:") != NULL;
-        assert_int_equal(hashed, len + strlen("e/0/q/key:") > CLAIMS_KEY_MAX_BYTES);
-        assert_true(b.len <= CLAIMS_KEY_MAX_BYTES + 2);
+        assert_int_equal(hashed, len + strlen("e/0/q/key:") > CLAIM_ITEM_KEY_MAX_BYTES);
+        assert_true(b.len <= CLAIM_ITEM_KEY_MAX_BYTES + 2);
         buf_free(&b);
     }
 }
@@ -139,10 +139,10 @@ static void keys(void **state)
 static void a_bodys_hash(void **state)
 {
     (void)state;
-    char hash[CLAIMS_HASH_BYTES];
-    assert_true(claims_hash("", 0, hash));
+    char hash[CLAIM_ITEM_HASH_BYTES];
+    assert_true(claim_item_hash("", 0, hash));
     assert_string_equal(hash, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    assert_true(claims_hash("a\0b", 3, hash));
+    assert_true(claim_item_hash("a\0b", 3, hash));
     assert_string_equal(hash, "59b271ae1bbcb1d31d41929817f4b16fb439eb4f31520b5ad1d5ce98920a7138");
 }
 
@@ -178,14 +178,14 @@ static void refusals(void **state)
         struct json_object *o = json_tokener_parse(cases[i].answer);
         int64_t left_ms = 0;
         assert_non_null(o);
-        if (claims_read_refusal(o, &item, &left_ms) != cases[i].means)
+        if (claim_item_read_refusal(o, &item, &left_ms) != cases[i].means)
             fail_msg("case %zu", i);
         if (cases[i].means == SHARED_HELD)
             assert_int_equal(left_ms, cases[i].left_ms);
         json_object_put(o);
     }
     int64_t left_ms;
-    assert_int_equal(claims_read_refusal(NULL, &item, &left_ms), SHARED_FAULT);
+    assert_int_equal(claim_item_read_refusal(NULL, &item, &left_ms), SHARED_FAULT);
 }
 
 static struct json_object *item_with(int bodies)
@@ -204,15 +204,15 @@ static void the_bodies_that_end_first_are_forgotten(void **state)
     (void)state;
     struct buf b;
     buf_init(&b);
-    for (int n = 0; n <= CLAIMS_BODIES_MAX; n += CLAIMS_BODIES_MAX) {
+    for (int n = 0; n <= CLAIM_ITEM_BODIES_MAX; n += CLAIM_ITEM_BODIES_MAX) {
         struct json_object *few = item_with(n);
-        assert_false(claims_write_trim(&b, &item, few));
+        assert_false(claim_item_write_trim(&b, &item, few));
         assert_int_equal(b.len, 0);
         json_object_put(few);
     }
-    assert_false(claims_write_trim(&b, &item, NULL));
-    struct json_object *more = item_with(CLAIMS_BODIES_MAX + 2);
-    assert_true(claims_write_trim(&b, &item, more));
+    assert_false(claim_item_write_trim(&b, &item, NULL));
+    struct json_object *more = item_with(CLAIM_ITEM_BODIES_MAX + 2);
+    assert_true(claim_item_write_trim(&b, &item, more));
     json_object_put(more);
     struct json_object *o = parsed(&b);
     assert_string_equal(at(o, "UpdateExpression", NULL, NULL), "REMOVE #d0,#d1");
@@ -221,7 +221,7 @@ static void the_bodies_that_end_first_are_forgotten(void **state)
     assert_string_equal(at(o, "ExpressionAttributeNames", "#d1", NULL), "done_08");
     json_object_put(o);
     more = item_with(500); /* one request does not have to do it all */
-    assert_true(claims_write_trim(&b, &item, more));
+    assert_true(claim_item_write_trim(&b, &item, more));
     json_object_put(more);
     json_object_put(parsed(&b));
 }

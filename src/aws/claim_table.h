@@ -1,5 +1,5 @@
 /* The store that several hosts share, behind the seam's `shared`: claims and acked bodies in one
- * DynamoDB table. Core thread only. What the table holds is in claims_item.h.
+ * DynamoDB table. Core thread only. What the table holds is in claim_item.h.
  *
  * One request a call. BatchWriteItem knows no conditions. TransactWriteItems does, but one refusal
  * cancels all of it, two transactions on one key conflict, and each write costs two. PartiQL's
@@ -9,26 +9,26 @@
  * about what an HTTP call does; at most OPEN_MAX are on the wire, on kept connections.
  *
  * Tries. A call whose answer was lost, that was throttled or failed with 5xx is tried again after
- * 50 ms, doubled, full jitter, within CLAIMS_TIMEOUT_MS; then it is SHARED_AWAY. A claim that took
- * effect although its answer was lost knows its own token.
+ * 50 ms, doubled, full jitter, within CLAIM_TABLE_TIMEOUT_MS; then it is SHARED_AWAY. A claim that
+ * took effect although its answer was lost knows its own token.
  *
  * Clocks. Times are counted by the endpoint's clock, as each answer's Date tells it, not by this
  * machine's (dynamodb_time), so hosts whose clocks differ by minutes agree to within about a
- * second and half a round trip. A claim is taken over CLAIMS_GRACE_MS after its end, so that it has
- * ended for its owner before, whichever of the two errs. A claim must be much longer than that.
- * Only before the endpoint's first answer, and where answers have no Date, is it this machine's
- * clock. */
-#ifndef AWS_CLAIMS_H
-#define AWS_CLAIMS_H
+ * second and half a round trip. A claim is taken over CLAIM_TABLE_GRACE_MS after its end, so that
+ * it has ended for its owner before, whichever of the two errs. A claim must be much longer than
+ * that. Only before the endpoint's first answer, and where answers have no Date, is it this
+ * machine's clock. */
+#ifndef AWS_CLAIM_TABLE_H
+#define AWS_CLAIM_TABLE_H
 
 #include "aws/dynamodb.h"
 #include "seam.h"
 
-struct claims;
+struct claim_table;
 
-enum { CLAIMS_TIMEOUT_MS = 5000, CLAIMS_GRACE_MS = 2000 };
+enum { CLAIM_TABLE_TIMEOUT_MS = 5000, CLAIM_TABLE_GRACE_MS = 2000 };
 
-struct claims_options {
+struct claim_table_options {
     /* What keeps the keys of different queues in one table apart, the same on every host: region
      * and path of the queue's URL, "eu-west-1/1234/registrations". */
     const char *scope;
@@ -36,11 +36,12 @@ struct claims_options {
 };
 
 /* The table must outlive it. NULL: no memory. */
-struct claims *claims_new(const struct claims_options *options, struct dynamodb *table,
-                          const struct timers *timers, const struct random *random);
+struct claim_table *claim_table_new(const struct claim_table_options *options,
+                                    struct dynamodb *table, const struct timers *timers,
+                                    const struct random *random);
 /* Forgets the open calls: their `done` will not come. NULL is fine. */
-void claims_free(struct claims *c);
+void claim_table_free(struct claim_table *c);
 
-struct shared claims_shared(struct claims *c);
+struct shared claim_table_seam(struct claim_table *c);
 
 #endif

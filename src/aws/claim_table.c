@@ -1,6 +1,6 @@
-#include "aws/claims.h"
+#include "aws/claim_table.h"
 
-#include "aws/claims_item.h"
+#include "aws/claim_item.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ enum {
     EXPIRES_SPARE_S = 60,
 };
 
-struct claims {
+struct claim_table {
     struct dynamodb *table;
     char *scope;
     int64_t remember_ms;
@@ -38,15 +38,15 @@ enum step {
 /* A call's way through its tries. */
 struct change {
     struct list node;
-    struct claims *claims;
+    struct claim_table *claims;
     struct shared_call *call;
     struct dynamodb_call *wire;
     enum step step;
     int tries;
     int64_t give_up_ms;
     int64_t due_ms;
-    struct claims_item item;
-    char hash[CLAIMS_HASH_BYTES];
+    struct claim_item item;
+    char hash[CLAIM_ITEM_HASH_BYTES];
     struct buf key;  /* as JSON */
     struct buf body; /* of the request */
 };
@@ -58,7 +58,7 @@ static int64_t least(int64_t a, int64_t b)
 
 /* ---- beginning and end of a call ---- */
 
-static struct change *change_new(struct claims *c, struct shared_call *call)
+static struct change *change_new(struct claim_table *c, struct shared_call *call)
 {
     struct list *node = list_pop(&c->spare);
     struct change *k = node ? list_entry(node, struct change, node) : calloc(1, sizeof *k);
@@ -75,10 +75,10 @@ static struct change *change_new(struct claims *c, struct shared_call *call)
     k->step = STEP_FIRST;
     k->tries = 0;
     k->due_ms = clock_boot_ms();
-    k->give_up_ms = k->due_ms + CLAIMS_TIMEOUT_MS;
+    k->give_up_ms = k->due_ms + CLAIM_TABLE_TIMEOUT_MS;
     buf_clear(&k->key);
-    if (claims_add_key(&k->key, c->scope, call->key) &&
-        (call->op == SHARED_FREE || claims_hash(call->body, call->body_len, k->hash)))
+    if (claim_item_add_key(&k->key, c->scope, call->key) &&
+        (call->op == SHARED_FREE || claim_item_hash(call->body, call->body_len, k->hash)))
         return k;
     list_prepend(&c->spare, &k->node);
     return NULL;
@@ -103,25 +103,24 @@ static void finish(struct change *k, enum shared_answer answer)
 
 static void write_body(struct change *k)
 {
-    struct claims *c = k->claims;
+    struct claim_table *c = k->claims;
     const struct shared_call *call = k->call;
     int64_t now_ms = dynamodb_time(c->table, clock_boot_ms());
     int64_t lives_ms = call->for_ms > c->remember_ms ? call->for_ms : c->remember_ms;
-    k->item =
-        (struct claims_item){.table = dynamodb_table(c->table),
-                             .key_json = k->key.data,
-                             .token = call->token,
-                             .hash = k->hash,
-                             .now_ms = now_ms - CLAIMS_GRACE_MS,
-                             .until_ms = dynamodb_time(c->table, call->sent_ms) + call->for_ms,
-                             .expires_s = (now_ms + lives_ms) / 1000 + EXPIRES_SPARE_S};
+    k->item = (struct claim_item){.table = dynamodb_table(c->table),
+                                  .key_json = k->key.data,
+                                  .token = call->token,
+                                  .hash = k->hash,
+                                  .now_ms = now_ms - CLAIM_TABLE_GRACE_MS,
+                                  .until_ms = dynamodb_time(c->table, call->sent_ms) + call->for_ms,
+                                  .expires_s = (now_ms + lives_ms) / 1000 + EXPIRES_SPARE_S};
     buf_clear(&k->body);
     if (call->op == SHARED_CLAIM)
-        claims_write_claim(&k->body, &k->item);
+        claim_item_write_claim(&k->body, &k->item);
     else if (call->op == SHARED_DONE)
-        claims_write_done(&k->body, &k->item, k->step == STEP_FIRST);
+        claim_item_write_done(&k->body, &k->item, k->step == STEP_FIRST);
     else
-        claims_write_free(&k->body, &k->item);
+        claim_item_write_free(&k->body, &k->item);
 }
 
 static void answered(void *arg, const struct dynamodb_result *result, struct json_object *answer);
@@ -129,7 +128,7 @@ static void answered(void *arg, const struct dynamodb_result *result, struct jso
 /* -1: it could not be started. */
 static int send(struct change *k, struct err *e)
 {
-    struct claims *c = k->claims;
+    struct claim_table *c = k->claims;
     int64_t left_ms = k->give_up_ms - clock_boot_ms();
     if (k->body.failed)
         return err_set(e, 0, "no memory");
@@ -168,7 +167,7 @@ static void fail_text(struct shared_call *call, const char *text)
 }
 
 /* Sends what may go, and answers what has waited too long. */
-static void pump(struct claims *c)
+static void pump(struct claim_table *c)
 {
     struct list over;
     struct err e;
@@ -198,13 +197,13 @@ static void pump(struct claims *c)
 
 static void on_timer(struct timer *t)
 {
-    pump((struct claims *)((char *)t - offsetof(struct claims, timer)));
+    pump((struct claim_table *)((char *)t - offsetof(struct claim_table, timer)));
 }
 
 /* False: it has been tried enough. */
 static bool try_later(struct change *k, int64_t wish_ms)
 {
-    struct claims *c = k->claims;
+    struct claim_table *c = k->claims;
     int64_t now_ms = clock_boot_ms(), longest = (int64_t)BACKOFF_MS << (k->tries - 1);
     int64_t wait_ms = (int64_t)(c->random.ops->next(c->random.self) % (uint64_t)(longest + 1));
     k->due_ms = now_ms + (wish_ms > wait_ms ? wish_ms : wait_ms);
@@ -219,7 +218,7 @@ static bool try_later(struct change *k, int64_t wish_ms)
 static void refused(struct change *k, struct json_object *answer)
 {
     int64_t left_ms;
-    enum shared_answer what = claims_read_refusal(answer, &k->item, &left_ms);
+    enum shared_answer what = claim_item_read_refusal(answer, &k->item, &left_ms);
     if (what == SHARED_HELD)
         k->call->wait_ms = left_ms;
     if (what == SHARED_FAULT)
@@ -259,7 +258,7 @@ static void done(struct change *k, struct json_object *answer)
 {
     buf_clear(&k->body);
     if (k->call->op == SHARED_DONE && k->step != STEP_TRIM && has_time(k, clock_boot_ms()) &&
-        claims_write_trim(&k->body, &k->item, answer) && next_step(k, STEP_TRIM))
+        claim_item_write_trim(&k->body, &k->item, answer) && next_step(k, STEP_TRIM))
         return;
     finish(k, SHARED_OK);
 }
@@ -280,7 +279,7 @@ static void failed(struct change *k, const struct dynamodb_result *result)
 static void answered(void *arg, const struct dynamodb_result *result, struct json_object *answer)
 {
     struct change *k = arg;
-    struct claims *c = k->claims;
+    struct claim_table *c = k->claims;
     k->wire = NULL;
     list_remove(&k->node);
     c->open--;
@@ -297,7 +296,7 @@ static void answered(void *arg, const struct dynamodb_result *result, struct jso
 
 static void start(void *self, struct list *calls)
 {
-    struct claims *c = self;
+    struct claim_table *c = self;
     list_for_each (node, calls) {
         struct shared_call *call = list_entry(node, struct shared_call, node);
         struct change *k = change_new(c, call);
@@ -319,18 +318,18 @@ static void start(void *self, struct list *calls)
     pump(c);
 }
 
-struct shared claims_shared(struct claims *c)
+struct shared claim_table_seam(struct claim_table *c)
 {
     static const struct shared_ops ops = {.start = start};
-    return (struct shared){.ops = &ops, .self = c, .timeout_ms = CLAIMS_TIMEOUT_MS};
+    return (struct shared){.ops = &ops, .self = c, .timeout_ms = CLAIM_TABLE_TIMEOUT_MS};
 }
 
 /* ---- making one ---- */
 
-struct claims *claims_new(const struct claims_options *o, struct dynamodb *table,
-                          const struct timers *timers, const struct random *random)
+struct claim_table *claim_table_new(const struct claim_table_options *o, struct dynamodb *table,
+                                    const struct timers *timers, const struct random *random)
 {
-    struct claims *c = calloc(1, sizeof *c);
+    struct claim_table *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
     c->table = table;
@@ -359,7 +358,7 @@ static void free_all(struct list *changes)
     }
 }
 
-void claims_free(struct claims *c)
+void claim_table_free(struct claim_table *c)
 {
     if (!c)
         return;

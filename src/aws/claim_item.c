@@ -1,4 +1,4 @@
-#include "aws/claims_item.h"
+#include "aws/claim_item.h"
 
 #include "aws/answer.h"
 
@@ -14,7 +14,7 @@ enum { TRIM_MAX = 32 }; /* bodies forgotten by one request; the next done goes o
 
 /* ---- keys ---- */
 
-bool claims_hash(const char *bytes, size_t len, char out[CLAIMS_HASH_BYTES])
+bool claim_item_hash(const char *bytes, size_t len, char out[CLAIM_ITEM_HASH_BYTES])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int size = 0;
@@ -26,16 +26,16 @@ bool claims_hash(const char *bytes, size_t len, char out[CLAIMS_HASH_BYTES])
 }
 
 /* The words before it keep a key that looks like a hash apart from the hash of a key. */
-bool claims_add_key(struct buf *b, const char *scope, const char *key)
+bool claim_item_add_key(struct buf *b, const char *scope, const char *key)
 {
-    char hash[CLAIMS_HASH_BYTES];
+    char hash[CLAIM_ITEM_HASH_BYTES];
     struct buf text;
     buf_init(&text);
     buf_printf(&text, "%s/key:", scope);
     size_t len = strlen(key);
-    if (text.len + len > CLAIMS_KEY_MAX_BYTES) {
+    if (text.len + len > CLAIM_ITEM_KEY_MAX_BYTES) {
         buf_clear(&text);
-        if (!claims_hash(key, len, hash))
+        if (!claim_item_hash(key, len, hash))
             text.failed = true;
         buf_printf(&text, "%s/sha256:%s", scope, hash);
     } else {
@@ -49,14 +49,14 @@ bool claims_add_key(struct buf *b, const char *scope, const char *key)
 
 /* ---- requests ---- */
 
-static void begin(struct buf *b, const struct claims_item *i, const char *update)
+static void begin(struct buf *b, const struct claim_item *i, const char *update)
 {
     buf_str(b, "{\"TableName\":");
     buf_json(b, i->table, strlen(i->table));
     buf_printf(b, ",\"Key\":{\"key\":{\"S\":%s}},\"UpdateExpression\":\"%s\"", i->key_json, update);
 }
 
-static void add_token(struct buf *b, const struct claims_item *i)
+static void add_token(struct buf *b, const struct claim_item *i)
 {
     buf_str(b, "\":t\":{\"S\":");
     buf_json(b, i->token, strlen(i->token));
@@ -68,7 +68,7 @@ static void add_number(struct buf *b, const char *name, int64_t number)
     buf_printf(b, ",\"%s\":{\"N\":\"%lld\"}", name, (long long)number);
 }
 
-void claims_write_claim(struct buf *b, const struct claims_item *i)
+void claim_item_write_claim(struct buf *b, const struct claim_item *i)
 {
     begin(b, i, "SET #t=:t,#u=:u,#e=:e");
     buf_printf(b,
@@ -85,7 +85,7 @@ void claims_write_claim(struct buf *b, const struct claims_item *i)
     buf_str(b, "}}");
 }
 
-void claims_write_done(struct buf *b, const struct claims_item *i, bool ours)
+void claim_item_write_done(struct buf *b, const struct claim_item *i, bool ours)
 {
     begin(b, i, ours ? "SET #d=:x,#e=:e REMOVE #t,#u" : "SET #d=:x,#e=:e");
     buf_printf(b,
@@ -102,7 +102,7 @@ void claims_write_done(struct buf *b, const struct claims_item *i, bool ours)
     buf_str(b, "}}");
 }
 
-void claims_write_free(struct buf *b, const struct claims_item *i)
+void claim_item_write_free(struct buf *b, const struct claim_item *i)
 {
     begin(b, i, "REMOVE #t,#u");
     buf_str(b, ",\"ConditionExpression\":\"#t=:t\",\"ExpressionAttributeNames\":{\"#t\":\"token\","
@@ -128,11 +128,11 @@ static int64_t number_of(struct json_object *value)
     return text ? strtoll(text, NULL, 10) : 0;
 }
 
-enum shared_answer claims_read_refusal(struct json_object *answer, const struct claims_item *i,
-                                       int64_t *left_ms)
+enum shared_answer claim_item_read_refusal(struct json_object *answer, const struct claim_item *i,
+                                           int64_t *left_ms)
 {
     struct json_object *item = object_of(answer, "Item");
-    char name[sizeof BODY_PREFIX + CLAIMS_HASH_BYTES];
+    char name[sizeof BODY_PREFIX + CLAIM_ITEM_HASH_BYTES];
     snprintf(name, sizeof name, BODY_PREFIX "%s", i->hash);
     if (item && number_of(object_of(item, name)) > i->now_ms)
         return SHARED_ACKED;
@@ -165,20 +165,20 @@ static size_t collect(struct json_object *item, struct body *bodies, size_t max)
     return n;
 }
 
-bool claims_write_trim(struct buf *b, const struct claims_item *i, struct json_object *answer)
+bool claim_item_write_trim(struct buf *b, const struct claim_item *i, struct json_object *answer)
 {
     struct json_object *item = object_of(answer, "Attributes");
-    struct body bodies[CLAIMS_BODIES_MAX + TRIM_MAX];
+    struct body bodies[CLAIM_ITEM_BODIES_MAX + TRIM_MAX];
     size_t n = item ? collect(item, bodies, sizeof bodies / sizeof *bodies) : 0;
-    if (n <= CLAIMS_BODIES_MAX)
+    if (n <= CLAIM_ITEM_BODIES_MAX)
         return false;
     begin(b, i, "REMOVE ");
     b->len--; /* the text goes on */
-    for (size_t k = 0; k < n - CLAIMS_BODIES_MAX; k++)
+    for (size_t k = 0; k < n - CLAIM_ITEM_BODIES_MAX; k++)
         buf_printf(b, "%s#d%zu", k > 0 ? "," : "", k);
     buf_str(b, "\",\"ConditionExpression\":\"attribute_exists(#k)\","
                "\"ExpressionAttributeNames\":{\"#k\":\"key\"");
-    for (size_t k = 0; k < n - CLAIMS_BODIES_MAX; k++) {
+    for (size_t k = 0; k < n - CLAIM_ITEM_BODIES_MAX; k++) {
         buf_printf(b, ",\"#d%zu\":", k);
         buf_json(b, bodies[k].name, strlen(bodies[k].name));
     }
