@@ -15,7 +15,12 @@ const char rehearsal_token[] = "rehearsal";
 const char rehearsal_keycloak_url[] = "http://keycloak.test";
 const char rehearsal_keycloak_realm[] = "test";
 
-enum { CACHE_BYTES = 64 << 20, TESTS_TIME_S = 600, TESTS_CPU_S = 5, TESTS_MEMORY_BYTES = 512 << 20 };
+enum {
+    CACHE_BYTES = 64 << 20,
+    TESTS_TIME_S = 600,
+    TESTS_CPU_S = 5,
+    TESTS_MEMORY_BYTES = 512 << 20
+};
 
 struct rehearsal {
     struct ev_loop *loop;

@@ -46,7 +46,7 @@ struct vm {
     enum vm_init init_state;
     struct err load_error; /* of the load phase, then of init */
 
-    struct cache_port cache; /* host.cache; its `cache` is NULL without one */
+    struct cache_port cache;    /* host.cache; its `cache` is NULL without one */
     int64_t ahead_us;           /* sleeps that took no time (options.sleeps_at_once) */
     struct lua_State *on_stage; /* bind_test.c: the coroutine inside stage->run; or NULL */
     int answer_ref;             /* bind_test.c: host.test's answer to requests; or LUA_NOREF */
