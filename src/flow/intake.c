@@ -186,7 +186,7 @@ void intake_init(struct flow *f)
 {
     polls_init(&f->intake.policy, POLLS_MAX);
     f->intake.timer.fire = on_timer;
-    f->intake.started_ms = flow_now(f);
+    f->intake.started_ms = f->intake.alive_ms = flow_now(f);
 }
 
 void intake_stop(struct flow *f)

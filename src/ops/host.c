@@ -2,14 +2,19 @@
 
 #include "aws/creds.h"
 #include "aws/sqs.h"
+#include "base/clock.h"
 #include "base/exit.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "flow/flow.h"
 #include "net/fetch.h"
+#include "ops/admin.h"
 #include "ops/handler_file.h"
 #include "ops/handler_vm.h"
+#include "ops/metrics.h"
 #include "ops/platform.h"
 #include "ops/queue_lookup.h"
+#include "ops/running.h"
 #include "ops/shared_store.h"
 #include "ops/signals.h"
 #include "ops/tokens.h"
@@ -30,6 +35,9 @@ enum {
 struct host {
     const struct host_options *options;
     const struct conf *conf;
+    struct running running;
+    struct metrics *metrics;
+    struct admin *admin; /* NULL: none, as with --until-empty */
     struct ev_loop *loop;
     struct signals signals;
     struct fetch *fetch;
@@ -60,6 +68,7 @@ static void turn(struct host *h)
     fetch_turn(h->fetch);
     if (h->pool)
         pool_turn(h->pool);
+    admin_turn(h->admin);
 }
 
 /* ---- signals ---- */
@@ -67,6 +76,7 @@ static void turn(struct host *h)
 static void on_stop(void *arg)
 {
     struct host *h = arg;
+    h->running.stopping = true;
     if (h->flow)
         flow_drain(h->flow);
     else
@@ -87,6 +97,15 @@ static void on_report(void *arg)
         flow_report(h->flow);
     else
         log_info("starting");
+}
+
+static int on_scale(void *arg, int min, int max, struct err *e)
+{
+    (void)arg;
+    return err_set(e, 0,
+                   "this version cannot change the number of workers while it runs: set workers to "
+                   "%d:%d in the configuration and restart it",
+                   min, max);
 }
 
 static void on_pause(void *arg, bool paused)
@@ -187,6 +206,33 @@ static void on_ended(void *arg, enum flow_end end, const char *text)
 
 /* ---- building it ---- */
 
+/* "…/000000000000/registrations" */
+static const char *last_part(const char *url)
+{
+    const char *slash = strrchr(url, '/');
+    return slash ? slash + 1 : url;
+}
+
+/* First, so that health can be asked for while the handler is loaded. */
+static int make_admin(struct host *h, struct err *e)
+{
+    const struct conf *c = h->conf;
+    const struct admin_events events = {h, on_pause, on_scale};
+    h->metrics = metrics_new();
+    if (!h->metrics)
+        return err_set(e, EXIT_FAILED, "no memory");
+    h->running = (struct running){.conf = c,
+                                  .handler_path = h->options->handler_path,
+                                  .reload_worked = true,
+                                  .started_ms = clock_boot_ms(),
+                                  .metrics = h->metrics};
+    if (h->options->until_empty)
+        return 0;
+    h->admin = admin_new(h->loop, &h->running,
+                         last_part(c->queue.url ? c->queue.url : c->queue.name), &events);
+    return h->admin ? 0 : err_set(e, EXIT_FAILED, "no memory");
+}
+
 static int make_clients(struct host *h, struct err *e)
 {
     const struct conf *c = h->conf;
@@ -198,8 +244,11 @@ static int make_clients(struct host *h, struct err *e)
     h->creds = h->fetch ? creds_new(e) : NULL;
     if (!h->creds)
         return -1;
-    struct sqs_options sqs = {
-        .endpoint = c->queue.endpoint, .region = c->queue.region, .queue_url = c->queue.url};
+    struct sqs_options sqs = {.endpoint = c->queue.endpoint,
+                              .region = c->queue.region,
+                              .queue_url = c->queue.url,
+                              .metrics = h->metrics,
+                              .writer = WRITER_CORE};
     h->sqs = sqs_new(&sqs, h->fetch, h->creds, e);
     return h->sqs ? 0 : -1;
 }
@@ -207,7 +256,7 @@ static int make_clients(struct host *h, struct err *e)
 static int make_pool(struct host *h, struct err *e)
 {
     const struct conf *c = h->conf;
-    struct pool_options o = {.workers = c->workers.max};
+    struct pool_options o = {.workers = c->workers.max, .metrics = h->metrics};
     h->handler = handler_file_read(h->options->handler_path, &h->handler_len, e);
     if (!h->handler)
         return -1;
@@ -219,7 +268,8 @@ static int make_pool(struct host *h, struct err *e)
                                      .idle_connection_s = IDLE_CONNECTION_S,
                                      .max_connections = c->slots * 2};
     struct pool_events events = {h, on_verdicts, on_ask_token};
-    h->pool = pool_new(h->loop, &o, &events, e);
+    h->running.generation = o.vm.generation;
+    h->pool = h->running.pool = pool_new(h->loop, &o, &events, e);
     return h->pool ? 0 : -1;
 }
 
@@ -230,7 +280,9 @@ static int make_tokens(struct host *h, struct err *e)
                                .client_id = c->keycloak.client_id,
                                .client_secret = c->keycloak.client_secret,
                                .client_secret_file = c->keycloak.client_secret_file,
-                               .timeout_ms = ms(c->http.timeout)};
+                               .timeout_ms = ms(c->http.timeout),
+                               .metrics = h->metrics,
+                               .writer = WRITER_CORE};
     struct tokens_events events = {h, on_token_answer, on_token_down, on_token_up};
     h->tokens = tokens_new(h->loop, h->fetch, &o, &events, e);
     return h->tokens ? 0 : -1;
@@ -272,8 +324,7 @@ static int make_flow(struct host *h, struct err *e)
                         .timers = timers_on(h->loop),
                         .clock = clock_real(),
                         .random = random_from(&h->rng)};
-    const char *slash = strrchr(sqs_queue_url(h->sqs), '/');
-    struct flow_options o = {.queue_name = slash ? slash + 1 : sqs_queue_url(h->sqs),
+    struct flow_options o = {.queue_name = last_part(sqs_queue_url(h->sqs)),
                              .wait_s = c->queue.wait,
                              .batch = c->queue.batch,
                              .visibility_s = c->queue.visibility,
@@ -288,10 +339,14 @@ static int make_flow(struct host *h, struct err *e)
                              .drain_ms = ms(c->drain),
                              .unreachable_ms = START_PATIENCE_MS,
                              .log_settled = c->log.settled,
+                             .entries_failed = metrics_entries_failed(&h->running, e),
                              .until_empty = h->options->until_empty,
                              .patience_ms = ms(h->options->patience_s)};
+    if (!o.entries_failed)
+        return -1;
     struct flow_events events = {h, on_ready, on_ended};
-    h->flow = flow_new(&o, &seam, &events);
+    h->flow = h->running.flow = flow_new(&o, &seam, &events);
+    h->running.queue_url = sqs_queue_url(h->sqs);
     return h->flow ? 0 : err_set(e, EXIT_FAILED, "no memory");
 }
 
@@ -380,7 +435,8 @@ static int start(struct host *h, struct err *e)
     if (!h->loop)
         return err_set(e, EXIT_FAILED, "no event loop: too many open files?");
     signals_start(&h->signals, h->loop, &events);
-    if (make_clients(h, e) != 0 || make_tokens(h, e) != 0 || make_pool(h, e) != 0)
+    if (make_admin(h, e) != 0 || make_clients(h, e) != 0 || make_tokens(h, e) != 0 ||
+        make_pool(h, e) != 0)
         return -1;
     if (wait_for_pool(h, e) != 0 || look_up_queue(h, e) != 0 || open_shared_store(h, e) != 0)
         return -1;
@@ -401,6 +457,8 @@ static void work(struct host *h)
 /* False: a worker is stuck in C code and still uses what we would free. */
 static bool stop(struct host *h)
 {
+    admin_free(h->admin);
+    h->admin = NULL;
     if (!pool_free(h->pool))
         return false;
     h->pool = NULL;
@@ -415,6 +473,7 @@ static bool stop(struct host *h)
         signals_stop(&h->signals);
         ev_loop_destroy(h->loop);
     }
+    metrics_free(h->metrics);
     free(h->handler);
     return true;
 }

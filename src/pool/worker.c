@@ -70,6 +70,14 @@ static void post_mail(struct worker *w)
     mailbox_post(w->home.verdicts, &w->verdicts);
 }
 
+/* Runs what can run, and posts what came of it. */
+static void run_lua(struct worker *w)
+{
+    vm_turn(w->vm);
+    metric_set(w->memory, NULL, (double)vm_memory_bytes(w->vm));
+    post_mail(w);
+}
+
 static void turn(struct worker *w)
 {
     atomic_store_explicit(&w->busy_since_ms, 0, memory_order_relaxed);
@@ -77,9 +85,7 @@ static void turn(struct worker *w)
     atomic_store_explicit(&w->busy_since_ms, clock_boot_ms(), memory_order_relaxed);
     take_mail(w);
     fetch_turn(w->fetch);
-    vm_turn(w->vm);
-    metric_set(w->memory, NULL, (double)vm_memory_bytes(w->vm));
-    post_mail(w);
+    run_lua(w);
 }
 
 static void tell_state(struct worker *w, enum worker_state state)
@@ -118,8 +124,7 @@ static int prepare(struct worker *w)
     if (!w->vm || vm_load(w->vm, &w->error) != 0)
         return -1;
     vm_begin_init(w->vm);
-    vm_turn(w->vm);
-    post_mail(w);
+    run_lua(w);
     enum vm_init init;
     while ((init = vm_init_state(w->vm, &w->error)) == VM_INIT_RUNNING && !atomic_load(&w->stop))
         turn(w);

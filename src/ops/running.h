@@ -1,0 +1,29 @@
+/* The running host, as metrics, status, health and the admin server see it: the parts that they
+ * read, filled in by host.c as they come to be. Core thread only. */
+#ifndef OPS_RUNNING_H
+#define OPS_RUNNING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conf;
+struct flow;
+struct metrics;
+struct pool;
+
+struct running {
+    const struct conf *conf;
+    const char *handler_path;
+    const char *queue_url; /* NULL: not looked up yet */
+    uint32_t generation;   /* of the handler */
+    bool reload_worked;    /* the handler that was last asked for is the one that runs */
+    int64_t started_ms;    /* CLOCK_BOOTTIME */
+    struct metrics *metrics;
+    struct pool *pool; /* NULL: not there yet */
+    struct flow *flow; /* NULL: not there yet */
+    bool stopping;
+};
+
+enum { WRITER_CORE = 0 }; /* of the metrics; workers follow */
+
+#endif
