@@ -33,12 +33,15 @@ struct queue_result {
     int64_t retry_after_ms; /* the server's wish; -1: none */
 };
 
-enum { QUEUE_BATCH_MAX = 10, QUEUE_HANDLE_MAX_BYTES = 4096 };
+enum { QUEUE_BATCH_MAX = 10, QUEUE_HANDLE_MAX_BYTES = 4096, QUEUE_ATTEMPT_BYTES = 33 };
 
 struct queue_receive {
     int max;    /* 1-10 */
     int wait_s; /* 0-20 */
     int visibility_s;
+    /* FIFO: ReceiveRequestAttemptId, 32 hex digits; "" on a standard queue. Asked for again with
+     * it, what the lost answer carried is handed out once more, under leases that begin anew. */
+    char attempt[QUEUE_ATTEMPT_BYTES];
     void (*done)(struct queue_receive *);
     struct queue_result result;
     struct list jobs;      /* struct job by `node`; `done` takes them all */

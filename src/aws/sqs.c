@@ -86,7 +86,7 @@ static void deliver_receive(struct queue_receive *r, const struct queue_result *
     r->result = *result;
     r->call = NULL;
     r->first_byte_ms = first_byte_ms;
-    sqs_read_messages(answer, &r->jobs);
+    sqs_read_messages(answer, *r->attempt != '\0', &r->jobs);
     r->done(r);
 }
 
@@ -293,6 +293,11 @@ int sqs_tell_region(const struct sqs_options *o, char *out, size_t size, struct 
         return -1;
     snprintf(out, size, "%s", place.region);
     return 0;
+}
+
+bool sqs_is_fifo(const struct sqs *s)
+{
+    return sqs_names_fifo(s->queue_url);
 }
 
 struct sqs *sqs_new(const struct sqs_options *options, struct fetch *fetch, struct creds *creds,

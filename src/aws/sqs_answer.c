@@ -60,12 +60,12 @@ struct json_object *sqs_read_answer(const struct fetch_response *r, const struct
 
 /* ---- messages ---- */
 
-void sqs_read_messages(struct json_object *answer, struct list *jobs)
+void sqs_read_messages(struct json_object *answer, bool in_order, struct list *jobs)
 {
     struct json_object *messages = list_of(answer, "Messages");
     int64_t now_us = clock_mono_us();
     int left_out = 0;
-    for (size_t i = 0, n = length_of(messages); i < n; i++) {
+    for (size_t i = 0, n = length_of(messages); i < n && !(in_order && left_out > 0); i++) {
         struct json_object *m = json_object_get(json_object_array_get_idx(messages, i));
         json_object_array_put_idx(messages, i, NULL); /* the answer's hold on it */
         struct job *job = NULL;
@@ -82,8 +82,8 @@ void sqs_read_messages(struct json_object *answer, struct list *jobs)
     }
     if (left_out > 0)
         log_error("SQS sent %d messages without MessageId, ReceiptHandle or Body, or there is no "
-                  "memory for them: left to their visibility timeout",
-                  left_out);
+                  "memory for them: left to their visibility timeout%s",
+                  left_out, in_order ? ", as are those behind them" : "");
 }
 
 /* ---- batches ---- */

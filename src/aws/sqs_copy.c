@@ -1,6 +1,7 @@
 #include "aws/sqs_copy.h"
 
 #include "aws/answer.h"
+#include "aws/sqs_endpoint.h"
 #include "base/clock.h"
 
 #include <json-c/json.h>
@@ -153,12 +154,6 @@ static void add_trace(struct buf *b, const struct job *job)
     buf_str(b, "}}");
 }
 
-static bool is_fifo(const char *url)
-{
-    size_t len = strlen(url);
-    return len >= 5 && strcmp(url + len - 5, ".fifo") == 0;
-}
-
 void sqs_copy_write(struct buf *body, const char *queue_url, const struct queue_copy *copy)
 {
     const struct job *job = copy->job;
@@ -172,7 +167,7 @@ void sqs_copy_write(struct buf *body, const char *queue_url, const struct queue_
     add_failure(body, copy, &sum);
     buf_char(body, '}');
     add_trace(body, job);
-    if (is_fifo(queue_url)) {
+    if (sqs_names_fifo(queue_url)) {
         add_text(body, "MessageGroupId", job->group ? job->group : job->id);
         add_text(body, "MessageDeduplicationId", job->id);
     }

@@ -73,3 +73,10 @@ int sqs_check_queue_url(const char *url, struct err *e)
                        url);
     return 0;
 }
+
+bool sqs_names_fifo(const char *url)
+{
+    static const char end[] = ".fifo";
+    size_t len = strlen(url), least = sizeof end - 1;
+    return len > least && strcmp(url + len - least, end) == 0;
+}

@@ -14,4 +14,8 @@ int sqs_find_place(struct aws_place *p, const char *endpoint, const char *region
 /* -1 with EXIT_CONFIG unless `url` can be a queue's: http(s), a host, a name at its end. */
 int sqs_check_queue_url(const char *url, struct err *e);
 
+/* Whether a queue's URL or name is that of a FIFO queue: AWS wants .fifo at its end, and no other
+ * queue may have it. */
+bool sqs_names_fifo(const char *url);
+
 #endif

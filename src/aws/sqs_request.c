@@ -22,6 +22,10 @@ void sqs_write_receive(struct buf *body, const struct buf *queue_json,
     add_number(body, "MaxNumberOfMessages", r->max);
     add_number(body, "WaitTimeSeconds", r->wait_s);
     add_number(body, "VisibilityTimeout", r->visibility_s);
+    if (*r->attempt) {
+        buf_str(body, ",\"ReceiveRequestAttemptId\":");
+        buf_json(body, r->attempt, strlen(r->attempt));
+    }
     buf_add(body, wanted, sizeof wanted - 1);
 }
 

@@ -20,7 +20,7 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
     settle_init(f);
     drain_init(f);
     if (table_init(&f->in_hand) != 0 || keys_init(f) != 0 || table_init(&f->targets.by_name) != 0 ||
-        until_empty_init(f) != 0 || dispatch_init(f) != 0) {
+        until_empty_init(f) != 0 || group_init(f) != 0 || dispatch_init(f) != 0) {
         flow_free(f);
         return NULL;
     }
@@ -56,6 +56,7 @@ void flow_free(struct flow *f)
     if (!f)
         return;
     stop_timers(f);
+    group_free(f);
     forget_calls(f);
     dlq_free(f);
     struct table_node *n;

@@ -104,5 +104,5 @@ static double measured_rate(struct flow *f)
 int dispatch_capacity(struct flow *f)
 {
     int slots = f->seam.workers.count * f->seam.workers.slots;
-    return slots + polls_prefetch(measured_rate(f), slots);
+    return f->options.fifo ? slots : slots + polls_prefetch(measured_rate(f), slots);
 }

@@ -38,10 +38,11 @@ static void warn_of_retention(const struct flow *f, const struct message *m)
 
 static void keep(struct flow *f, struct message *m, const char *note)
 {
+    int delay_s = retry_clamp_s((int64_t)f->options.retry_cap_s, flow_now(f) - m->received_ms);
     m->note = note;
     warn_of_retention(f, m);
-    settle_message(f, m, SETTLE_KEEP,
-                   retry_clamp_s((int64_t)f->options.retry_cap_s, flow_now(f) - m->received_ms));
+    if (!group_again(f, m, delay_s))
+        settle_message(f, m, SETTLE_KEEP, delay_s);
 }
 
 static void leave_copying(struct flow *f, struct message *m)

@@ -26,6 +26,7 @@ static void give_back_unstarted(struct flow *f)
         give_back(f, m);
     }
     target_unpark_all(f, give_back);
+    group_drain(f);
     settle_flush(f);
 }
 
@@ -88,7 +89,7 @@ static void on_deadline(struct timer *t)
         return;
     }
     log_warn("%d settlements did not get through: the queue will show those messages again",
-             f->settle.settling + f->dlq.copying);
+             f->settle.settling + f->dlq.copying + f->groups.waiting);
     flow_finish(f, FLOW_OUT_OF_TIME, "the last settlements did not get through");
 }
 

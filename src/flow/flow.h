@@ -24,6 +24,7 @@ struct flow_options {
     const char *key; /* dedupe.key: "message_id" (also NULL), "deduplication_id", or a pointer */
     double retry_base_s;
     double retry_cap_s;
+    bool fifo;            /* the queue is one: groups in order */
     bool dead_letters;    /* there is a queue for them */
     int max_receives;     /* a failed run at this receive or later was the last; 0: no end */
     int64_t retention_ms; /* after which the queue drops a message, from its sending; 0: unknown */
@@ -102,7 +103,7 @@ struct flow_view {
     /* CLOCK_BOOTTIME, when a receive ended, however, or one was begun while none was open. */
     int64_t alive_ms;
     int64_t last_answer_wall; /* ms, when the last one was answered, empty or not; 0: none */
-    int in_hand, buffered, running, parked, copying, settling, polls_open;
+    int in_hand, buffered, running, parked, waiting, copying, settling, polls_open;
     int workers, workers_busy, slots; /* slots of all workers */
 };
 void flow_look(const struct flow *f, struct flow_view *view);

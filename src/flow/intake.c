@@ -2,17 +2,23 @@
  * how a sick target is spared; every link of that decision is in may_hold(). */
 #include "flow/state.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 enum {
     ERROR_BASE_MS = 200,
     ERROR_CAP_MS = 20000,
     FAULT_EVERY_MS = 30000, /* a configuration fault: slowly, and not for nothing */
     UNTIL_EMPTY_WAIT_S = 5,
+    ATTEMPT_MS = 240000, /* SQS knows an attempt id for five minutes; less what a call takes */
 };
 
 /* Messages that may be in hand; 0 means: receive nothing. */
 static int may_hold(struct flow *f)
 {
-    if (f->drain.draining || f->drain.ended || f->intake.paused || f->intake.backing_off)
+    if (f->drain.draining || f->drain.ended || f->intake.paused || f->intake.backing_off ||
+        group_full(f))
         return 0;
     int targets = target_permits(f), capacity = dispatch_capacity(f);
     return targets < capacity ? targets : capacity;
@@ -34,6 +40,45 @@ static int first_wait_s(const struct flow *f)
     return f->options.wait_s;
 }
 
+/* ---- attempt ids ----------------------------------------------------------------------- */
+
+/* Of the oldest receive whose answer was lost, while SQS still knows it, or a new one. */
+static void name_attempt(struct flow *f, struct poll *p)
+{
+    int64_t now = flow_now(f);
+    while (f->intake.unheard_count > 0) {
+        struct unheard u = f->intake.unheard[0];
+        memmove(f->intake.unheard, f->intake.unheard + 1,
+                sizeof u * (size_t)--f->intake.unheard_count);
+        if (now - u.since_ms >= ATTEMPT_MS)
+            continue;
+        memcpy(p->receive.attempt, u.attempt, sizeof u.attempt);
+        p->attempt_ms = u.since_ms;
+        p->repeats = true;
+        return;
+    }
+    uint64_t high = flow_random(f), low = flow_random(f);
+    snprintf(p->receive.attempt, sizeof p->receive.attempt, "%016" PRIx64 "%016" PRIx64, high, low);
+    p->attempt_ms = now;
+    p->repeats = false;
+}
+
+/* It may have been executed: what it carried is asked for again. One that was a repetition already
+ * and was answered, with whatever error, is not: of its messages one has been deleted or changed,
+ * and SQS will say so each time. */
+static void keep_attempt(struct flow *f, const struct poll *p)
+{
+    enum queue_status status = p->receive.result.status;
+    bool unheard = status == QUEUE_UNREACHABLE || (status == QUEUE_BUSY && !p->repeats);
+    if (!f->options.fifo || !unheard || f->intake.unheard_count == POLLS_MAX)
+        return;
+    struct unheard *u = &f->intake.unheard[f->intake.unheard_count++];
+    memcpy(u->attempt, p->receive.attempt, sizeof u->attempt);
+    u->since_ms = p->attempt_ms;
+}
+
+/* ---- polls -------------------------------------------------------------------------------- */
+
 static void poll_done(struct queue_receive *r);
 
 static bool open_poll(struct flow *f, const struct polls_grant *grant)
@@ -47,6 +92,8 @@ static bool open_poll(struct flow *f, const struct polls_grant *grant)
                                         .visibility_s = f->options.visibility_s,
                                         .done = poll_done};
     list_init(&p->receive.jobs);
+    if (f->options.fifo)
+        name_attempt(f, p);
     p->open = true;
     f->intake.full = false;
     if (f->intake.open++ == 0)
@@ -167,9 +214,10 @@ static void poll_done(struct queue_receive *r)
     f->intake.open--;
     f->intake.reserved -= r->max;
     f->intake.alive_ms = flow_now(f);
+    keep_attempt(f, p);
     if (r->result.status == QUEUE_OK)
         poll_answered(f, r);
-    else
+    else if (r->result.status != QUEUE_FAULT || !f->options.fifo || !p->repeats)
         poll_failed(f, &r->result);
     intake_kick(f);
     drain_check(f);

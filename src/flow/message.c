@@ -10,7 +10,12 @@ struct message *message_new(struct flow *f, struct job *job, int64_t first_byte_
         return NULL;
     list_init(&m->node);
     list_init(&m->lease);
+    list_init(&m->in_group);
     m->job = job;
+    if (group_join(f, m) != 0) {
+        free(m);
+        return NULL;
+    }
     m->state = BUFFERED;
     m->handle = job->handle;
     m->receive_count = job->receive_count;
@@ -47,6 +52,7 @@ static void release_memory(struct message *m)
 void message_drop(struct flow *f, struct message *m)
 {
     if (!m->dropped) {
+        group_leave(f, m);
         table_remove(&f->in_hand, &m->by_id);
         list_remove(&m->node);
         lease_end(f, m);

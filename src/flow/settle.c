@@ -115,6 +115,7 @@ static void settled(struct flow *f, struct message *m)
 {
     count_settled(f, m);
     log_settled(f, m);
+    m->deleted = op_of(m) == QUEUE_DELETE;
     gone(f, m);
 }
 

@@ -5,7 +5,10 @@
  *
  *   BUFFERED ──► RUNNING ──► SETTLING ──► gone
  *      ▲            │  │        ▲
- *      └── PARKED ◄─┘  └► COPYING (to the dead-letter queue)
+ *      ├── PARKED ◄─┤  └► COPYING (to the dead-letter queue)
+ *      └─ WAITING ◄─┘
+ *
+ * Of a FIFO queue's group all but the first are WAITING from the start.
  */
 #ifndef FLOW_STATE_H
 #define FLOW_STATE_H
@@ -24,7 +27,7 @@ enum {
     RELEASE_LATER_S = 5, /* for a message that cannot be taken just now */
 };
 
-enum message_state { BUFFERED, RUNNING, PARKED, COPYING, SETTLING };
+enum message_state { BUFFERED, RUNNING, PARKED, WAITING, COPYING, SETTLING };
 
 /* What becomes of a message. */
 enum settle_kind {
@@ -70,6 +73,11 @@ struct message {
     int probed;            /* times it was sent to try a target */
     int comebacks;         /* times its target came back without it, and then failed it again */
 
+    struct group *group;  /* of a FIFO queue; NULL: on its own, or being given back */
+    struct list in_group; /* its place in there */
+    int failures;         /* runs that failed by themselves since it was received */
+    bool deleted;         /* the queue has confirmed it */
+
     struct copy_call *copy; /* on the wire, in state COPYING */
     bool exhausted;         /* its attempts are; otherwise it was rejected */
     bool bare_copy;         /* the next try goes without host.failure */
@@ -79,7 +87,7 @@ struct message {
     const char *note; /* static: more on it, for the log; NULL */
     int visibility_s;
     int tries;        /* of the settlement, or of the copy */
-    int64_t again_ms; /* the next one */
+    int64_t again_ms; /* the next one; of one that waits to run again, that */
 };
 
 /* A batch call on the wire; freed by its `done`, or with the flow. */
@@ -93,6 +101,14 @@ struct poll {
     struct queue_receive receive;
     struct flow *flow;
     bool open;
+    bool repeats;       /* an earlier one whose answer was lost */
+    int64_t attempt_ms; /* FIFO: when its attempt id was made */
+};
+
+/* FIFO: a receive whose answer was lost. */
+struct unheard {
+    char attempt[QUEUE_ATTEMPT_BYTES];
+    int64_t since_ms;
 };
 
 /* A key in hand. Messages that go by their ids need none. */
@@ -143,6 +159,8 @@ struct flow {
         bool backing_off;
         int64_t started_ms;
         struct timer timer; /* the next poll after a backoff or a small one */
+        struct unheard unheard[POLLS_MAX];
+        int unheard_count;
         struct log_gate gate;
     } intake;
 
@@ -169,6 +187,14 @@ struct flow {
         int down;
         int parked;
     } targets;
+
+    struct { /* group.c */
+        struct table by_name;
+        struct list by_due; /* groups whose first one waits for its turn */
+        struct list back;   /* messages to be given back */
+        struct timer timer;
+        int waiting; /* messages in state WAITING */
+    } groups;
 
     struct { /* lease.c */
         struct list by_due;
@@ -271,7 +297,19 @@ int dispatch_capacity(struct flow *f); /* slots and prefetch */
 
 /* verdict.c: puts a message that ran where its verdict says. */
 void verdict_retry(struct flow *f, struct message *m);
+void verdict_forget(struct flow *f, struct message *m);              /* its key */
 bool verdict_is_last(const struct flow *f, const struct message *m); /* no receive is left to it */
+
+/* group.c: all of it does nothing on a standard queue. */
+int group_init(struct flow *f); /* -1: no memory */
+void group_free(struct flow *f);
+int group_join(struct flow *f, struct message *m);  /* as the last; -1: no memory */
+bool group_turn(struct flow *f, struct message *m); /* false: it waits; keys_admit comes later */
+void group_skip(struct flow *f, struct list *jobs, const struct job *left); /* what is behind it */
+void group_leave(struct flow *f, struct message *m);
+bool group_again(struct flow *f, struct message *m, int delay_s); /* false: it cannot stay */
+bool group_full(const struct flow *f);
+void group_drain(struct flow *f);
 
 /* target.c */
 void target_init(struct flow *f);

@@ -18,8 +18,11 @@ static int backoff_s(struct flow *f, const struct message *m)
 
 void verdict_retry(struct flow *f, struct message *m)
 {
+    int delay_s = backoff_s(f, m);
+    if (group_again(f, m, delay_s))
+        return;
     keys_free(f, m);
-    settle_message(f, m, SETTLE_RETRY, backoff_s(f, m));
+    settle_message(f, m, SETTLE_RETRY, delay_s);
 }
 
 /* Received as often as the queue allows: given back, the queue would move it to the dead-letter
@@ -27,6 +30,12 @@ void verdict_retry(struct flow *f, struct message *m)
 bool verdict_is_last(const struct flow *f, const struct message *m)
 {
     return f->options.max_receives > 0 && m->receive_count >= f->options.max_receives;
+}
+
+/* Runs again here count as receives do. */
+static bool is_exhausted(const struct flow *f, const struct message *m)
+{
+    return f->options.max_receives > 0 && m->receive_count + m->failures > f->options.max_receives;
 }
 
 static void verdict_dead(struct flow *f, struct message *m, bool exhausted)
@@ -40,7 +49,8 @@ static void verdict_dead(struct flow *f, struct message *m, bool exhausted)
 static void verdict_failed(struct flow *f, struct message *m)
 {
     bool own = m->job->ran && (!m->job->target_failed || target_blames(m));
-    if (own && verdict_is_last(f, m))
+    m->failures += own;
+    if (own && is_exhausted(f, m))
         verdict_dead(f, m, true);
     else
         verdict_retry(f, m);

@@ -31,6 +31,8 @@ static void look_at_hold(const struct flow *f, struct flow_view *v)
         v->hold = "a target is down";
         v->hold_target = down->name;
         v->hold_ms = now - down->since_ms;
+    } else if (group_full(f)) {
+        v->hold = "too many messages wait for their turn in their group";
     } else if (f->intake.full) {
         v->hold = "as much is in hand as may be";
     }
@@ -48,6 +50,7 @@ void flow_look(const struct flow *f, struct flow_view *v)
                             .buffered = f->dispatch.buffered_count,
                             .running = f->dispatch.running,
                             .parked = f->targets.parked + f->keys.waiting,
+                            .waiting = f->groups.waiting,
                             .copying = f->dlq.copying,
                             .settling = f->settle.settling,
                             .polls_open = f->intake.open,
@@ -92,10 +95,11 @@ void flow_report(const struct flow *f)
     struct flow_view v;
     flow_look(f, &v);
     log_with(LOG_INFO, "state", LF_INT("in_hand", v.in_hand), LF_INT("buffered", v.buffered),
-             LF_INT("running", v.running), LF_INT("parked", v.parked), LF_INT("copying", v.copying),
-             LF_INT("settling", v.settling), LF_INT("polls_open", v.polls_open),
-             LF_INT("targets_down", f->targets.down), LF_TEXT("receiving", v.hold ? "no" : "yes"),
-             LF_TEXT("hold", v.hold), LF_TEXT("target", v.hold_target),
+             LF_INT("running", v.running), LF_INT("parked", v.parked), LF_INT("waiting", v.waiting),
+             LF_INT("copying", v.copying), LF_INT("settling", v.settling),
+             LF_INT("polls_open", v.polls_open), LF_INT("targets_down", f->targets.down),
+             LF_TEXT("receiving", v.hold ? "no" : "yes"), LF_TEXT("hold", v.hold),
+             LF_TEXT("target", v.hold_target),
              v.hold_ms >= 0 ? LF_SECONDS("hold_s", (double)v.hold_ms / 1000)
                             : LF_TEXT("hold_s", NULL),
              LF_INT("received", c->received), LF_INT("acked", c->acked),

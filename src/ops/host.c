@@ -166,6 +166,7 @@ static void on_ready(void *arg)
 {
     struct host *h = arg;
     log_with(LOG_INFO, "consuming", LF_TEXT("queue", sqs_queue_url(h->sqs)),
+             LF_TEXT("order", h->lookup.facts.fifo ? "fifo" : NULL),
              LF_TEXT("dead_letters", sqs_dead_letter_url(h->sqs)),
              LF_TEXT("handler", h->options->handler_path), LF_INT("workers", h->conf->workers.max),
              LF_INT("slots", h->conf->slots), LF_TEXT("keycloak", h->conf->keycloak.url));
@@ -331,6 +332,7 @@ static int make_flow(struct host *h, struct err *e)
                              .key = c->dedupe.key,
                              .retry_base_s = c->retry.base,
                              .retry_cap_s = c->retry.cap,
+                             .fifo = h->lookup.facts.fifo,
                              .dead_letters = sqs_dead_letter_url(h->sqs) != NULL,
                              .max_receives = max_receives(h),
                              .retention_ms = h->lookup.facts.retention_ms,

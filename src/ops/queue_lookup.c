@@ -209,7 +209,8 @@ static void attributes_answered(void *arg, const struct queue_result *result,
     if (answer)
         json_object_object_get_ex(answer, "Attributes", &a);
     const char *retention = member(a, "MessageRetentionPeriod");
-    const char *policy = member(a, "RedrivePolicy");
+    const char *policy = member(a, "RedrivePolicy"), *fifo = member(a, "FifoQueue");
+    l->facts.fifo = sqs_is_fifo(l->sqs) || (fifo && strcmp(fifo, "true") == 0);
     l->facts.retention_ms = retention ? atoll(retention) * 1000 : 0;
     l->has_policy = policy && *policy;
     if (l->has_policy)
@@ -224,7 +225,8 @@ static void ask_attributes(struct queue_lookup *l)
     buf_init(&body);
     buf_str(&body, "{\"QueueUrl\":");
     buf_json(&body, url, strlen(url));
-    buf_str(&body, ",\"AttributeNames\":[\"MessageRetentionPeriod\",\"RedrivePolicy\"]}");
+    /* All: by its name, FifoQueue is one that not every queue has. */
+    buf_str(&body, ",\"AttributeNames\":[\"All\"]}");
     send(l, "GetQueueAttributes", &body, attributes_answered);
     buf_free(&body);
 }

@@ -20,6 +20,7 @@ struct queue_facts {
     int64_t retention_ms;           /* 0: not known */
     int max_receives;               /* of the redrive policy; 0: none, or not known */
     bool wants_dead_letters;        /* a redrive policy or queue.dlq_url is there, or may be */
+    bool fifo;                      /* by its attribute, or by its name */
     bool known;                     /* false: the attributes could not be read */
     char dead_letters_missing[700]; /* "": sqs_dead_letter_url has it */
 };

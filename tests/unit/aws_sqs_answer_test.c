@@ -214,7 +214,7 @@ static int take_jobs(const char *body, struct list *jobs)
     struct json_object *o = read_one(&m, &result);
     assert_int_equal(result.status, QUEUE_OK);
     list_init(jobs);
-    sqs_read_messages(o, jobs);
+    sqs_read_messages(o, false, jobs);
     json_object_put(o);
     int count = 0;
     list_for_each (node, jobs)

@@ -27,6 +27,8 @@ struct world {
     int copy_count;
     struct list running;
     int cancels;
+    bool varied; /* random numbers differ */
+    uint64_t draws;
     struct dedupe *dedupe;
     struct seam seam;
     struct flow *flow;
@@ -156,8 +158,8 @@ static int64_t world_now(void *self)
 
 static uint64_t world_random(void *self)
 {
-    (void)self;
-    return UINT64_MAX / 2;
+    struct world *w = self;
+    return w->varied ? UINT64_MAX / 2 + ++w->draws : UINT64_MAX / 2;
 }
 
 static void world_ready(void *arg)
