@@ -24,7 +24,7 @@ enum { COUNT_MAX = 100000000, LOOKUP_PATIENCE_MS = 5000, IDLE_CONNECTION_S = 25 
 extern char **environ;
 
 struct command_line {
-    const char *event, *count_text, *conf_file;
+    const char *event, *group, *count_text, *conf_file;
     long count;
     bool json;
     struct conf_request request;
@@ -164,6 +164,7 @@ static int run(struct command_line *c, struct err *e)
         goto done;
     const struct sender_options o = {.event = event.data,
                                      .event_len = event.len,
+                                     .group = c->group,
                                      .count = c->count,
                                      .progress = isatty(STDERR_FILENO) ? show_progress : NULL};
     const char *name = c->event ? c->event : SAMPLE;
@@ -178,12 +179,14 @@ done:
 static const char about[] =
     "Puts messages on a queue. The event's text is the body of each; {{n}} in it becomes the\n"
     "message's number, from 1, and {{uuid}} an id of its own. Without --event, a sample\n"
-    "registration is sent. Where the queue is comes from flags, LUAHOST_* variables or the\n"
+    "registration is sent. On a FIFO queue they go one batch after the other, each message with a\n"
+    "deduplication id of its own. Where the queue is comes from flags, LUAHOST_* variables or the\n"
     "configuration file, as for host run; credentials from the AWS_* variables.\n";
 
 static const char example[] =
     "  host send --queue-url http://127.0.0.1:9324/000000000000/registrations --count 200\n"
     "  host send --queue signups --event event.json\n"
+    "  host send --queue signups.fifo --event event.json --count 50 --group 'person-{{n}}'\n"
     "  jq -c .user export.json | host send --event -\n";
 
 int cmd_send(int argc, char **argv)
@@ -201,6 +204,11 @@ int cmd_send(int argc, char **argv)
          .arg = "N",
          .value = &c.count_text,
          .help = "how many [1]"},
+        {.name = "group",
+         .letter = 'g',
+         .arg = "G",
+         .value = &c.group,
+         .help = "MessageGroupId, marks as in the event [FIFO: " SENDER_GROUP "]"},
         {.name = "queue-url",
          .arg = "URL",
          .each = take_flag,

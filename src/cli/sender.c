@@ -16,7 +16,9 @@ enum { PARALLEL = 4, TRIES_MAX = 7, TIMEOUT_MS = 30000, PAUSE_MS = 200, PAUSE_MA
 
 struct entry {
     struct buf body;
-    bool open; /* neither accepted nor refused */
+    struct buf group;   /* empty: none */
+    char dedupe_id[37]; /* FIFO */
+    bool open;          /* neither accepted nor refused */
 };
 
 struct batch {
@@ -37,6 +39,7 @@ struct sender {
     struct batch batches[PARALLEL];
     struct entry next; /* rendered, did not fit into the batch before */
     long rendered;
+    bool fifo;
     bool why_is_refusal;
     bool failed;
     struct err *error; /* filled in with `failed` */
@@ -71,9 +74,9 @@ int sender_check(const struct sender_options *o, const char *name, struct err *e
     return 0;
 }
 
-static void render(const struct sender_options *o, long number, struct buf *out)
+static void fill_in(const char *text, size_t len, long number, struct buf *out)
 {
-    const char *p = o->event, *end = o->event + o->event_len;
+    const char *p = text, *end = text + len;
     buf_clear(out);
     while (p < end) {
         const char *mark = memmem(p, (size_t)(end - p), "{{", 2);
@@ -96,8 +99,16 @@ static void render(const struct sender_options *o, long number, struct buf *out)
     }
 }
 
-/* ---- batches ------------------------------------------------------------------------------------
- */
+static void render(const struct sender *s, long number, struct entry *e)
+{
+    const struct sender_options *o = s->options;
+    const char *group = o->group ? o->group : s->fifo ? SENDER_GROUP : "";
+    fill_in(o->event, o->event_len, number, &e->body);
+    fill_in(group, strlen(group), number, &e->group);
+    rand_uuid(e->dedupe_id);
+}
+
+/* ---- batches --------------------------------------------------------------------------------- */
 
 static void stop(struct sender *s, int code, const char *text)
 {
@@ -132,19 +143,19 @@ static void fill(struct sender *s, struct batch *b)
         if (s->next.body.len == 0) {
             if (s->rendered == s->options->count)
                 return;
-            render(s->options, ++s->rendered, &s->next.body);
+            render(s, ++s->rendered, &s->next);
         }
-        if (s->next.body.failed)
+        if (s->next.body.failed || s->next.group.failed)
             return stop(s, EXIT_FAILED, "out of memory");
         if (b->count > 0 && total + s->next.body.len > SENDER_BODY_MAX_BYTES)
             return;
         struct entry *e = &b->entries[b->count++];
         total += s->next.body.len;
-        struct buf empty = e->body; /* its memory is used again */
-        e->body = s->next.body;
+        struct entry empty = *e; /* its memory is used again */
+        *e = s->next;
         e->open = true;
-        buf_clear(&empty);
-        s->next.body = empty;
+        buf_clear(&empty.body);
+        s->next = empty;
     }
 }
 
@@ -245,6 +256,16 @@ static void answered(void *arg, const struct queue_result *result, struct json_o
     settle(b, pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
 }
 
+static void add_group(struct buf *request, const struct entry *e, bool fifo)
+{
+    if (e->group.len > 0) {
+        buf_str(request, ",\"MessageGroupId\":");
+        buf_json(request, e->group.data, e->group.len);
+    }
+    if (fifo)
+        buf_printf(request, ",\"MessageDeduplicationId\":\"%s\"", e->dedupe_id);
+}
+
 static void send_batch(struct batch *b)
 {
     struct sender *s = b->sender;
@@ -259,6 +280,7 @@ static void send_batch(struct batch *b)
             continue;
         buf_printf(&request, "%s{\"Id\":\"%d\",\"MessageBody\":", comma, i);
         buf_json(&request, b->entries[i].body.data, b->entries[i].body.len);
+        add_group(&request, &b->entries[i], s->fifo);
         buf_char(&request, '}');
         comma = ",";
     }
@@ -287,7 +309,7 @@ static void on_pause(struct ev_loop *loop, ev_timer *w, int events)
 static bool advance(struct sender *s)
 {
     bool busy = false;
-    for (int i = 0; i < PARALLEL; i++) {
+    for (int i = 0; i < (s->fifo ? 1 : PARALLEL); i++) {
         struct batch *b = &s->batches[i];
         if (b->count > 0 && !b->asked && s->failed) {
             ev_timer_stop(s->loop, &b->pause);
@@ -308,28 +330,35 @@ static bool advance(struct sender *s)
 static void sender_init(struct sender *s)
 {
     buf_init(&s->next.body);
+    buf_init(&s->next.group);
     for (int i = 0; i < PARALLEL; i++) {
         struct batch *b = &s->batches[i];
         b->sender = s;
         ev_init(&b->pause, on_pause);
         b->pause.data = b;
-        for (int n = 0; n < QUEUE_BATCH_MAX; n++)
+        for (int n = 0; n < QUEUE_BATCH_MAX; n++) {
             buf_init(&b->entries[n].body);
+            buf_init(&b->entries[n].group);
+        }
     }
 }
 
 static void sender_free(struct sender *s)
 {
     buf_free(&s->next.body);
+    buf_free(&s->next.group);
     for (int i = 0; i < PARALLEL; i++)
-        for (int n = 0; n < QUEUE_BATCH_MAX; n++)
+        for (int n = 0; n < QUEUE_BATCH_MAX; n++) {
             buf_free(&s->batches[i].entries[n].body);
+            buf_free(&s->batches[i].entries[n].group);
+        }
 }
 
 int sender_run(const struct sender_options *o, struct ev_loop *loop, struct fetch *fetch,
                struct sqs *sqs, struct sender_result *r, struct err *e)
 {
-    struct sender s = {.options = o, .loop = loop, .sqs = sqs, .result = r, .error = e};
+    struct sender s = {
+        .options = o, .loop = loop, .sqs = sqs, .fifo = sqs_is_fifo(sqs), .result = r, .error = e};
     memset(r, 0, sizeof *r);
     sender_init(&s);
     while (advance(&s)) {

@@ -2,7 +2,9 @@
  * answer is read, and what failed without the sender's fault is sent again. Main thread.
  *
  * A batch whose answer never came is sent again with the same bodies: what SQS had taken
- * already is then there twice, under the same {{uuid}}. */
+ * already is then there twice, under the same {{uuid}}. Not so on a FIFO queue, which knows it by
+ * its deduplication id; and there one batch goes after the other, so that the order is that of
+ * the numbers unless an entry fails and is repeated. */
 #ifndef CLI_SENDER_H
 #define CLI_SENDER_H
 
@@ -10,6 +12,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#define SENDER_GROUP "host-send"
 
 struct ev_loop;
 struct fetch;
@@ -20,6 +24,9 @@ enum { SENDER_BODY_MAX_BYTES = 1048576 }; /* of a message, and of a batch in tot
 struct sender_options {
     const char *event; /* body of each message: {{n}} is its number from 1, {{uuid}} a new one */
     size_t event_len;
+    /* MessageGroupId, with the same marks; NULL: none, on a FIFO queue SENDER_GROUP. There each
+     * message also gets a deduplication id of its own, which a repetition keeps. */
+    const char *group;
     long count;
     void (*progress)(long settled, long count); /* NULL: none */
 };

@@ -211,12 +211,6 @@ int conf_require_queue(const struct conf *c, struct err *e)
                        "no queue is named: set queue.url in " CONF_FILE_NAME
                        ", LUAHOST_QUEUE_URL or "
                        "--queue-url (or give its name with --queue)");
-    size_t n = strlen(queue);
-    if (n > 5 && strcmp(queue + n - 5, ".fifo") == 0)
-        return err_set(e, EXIT_CONFIG,
-                       "%s (%s) is a FIFO queue (its name ends in .fifo), which host cannot "
-                       "consume yet; use a standard queue",
-                       c->queue.url ? "queue.url" : "queue.name", queue);
     if (c->queue.name && !c->queue.region && !c->queue.endpoint)
         return err_set(e, EXIT_CONFIG,
                        "queue.name (%s) needs queue.region (AWS_REGION, --region) or "

@@ -112,6 +112,6 @@ def arn(sqs, url):
 
 def create_queue(sqs, prefix="q", **attributes):
     """A queue with a name that no other test uses."""
-    name = f"{prefix}-{uuid.uuid4().hex[:12]}"
+    name = f"{prefix}-{uuid.uuid4().hex[:12]}" + (".fifo" if "FifoQueue" in attributes else "")
     url = sqs.create_queue(QueueName=name, Attributes={k: str(v) for k, v in attributes.items()})
     return Queue(sqs, url["QueueUrl"], name)

@@ -13,9 +13,9 @@ class Stage:
     wiring = Wire
 
     def __init__(self, folder, queue_server, sqs, keycloak=None, realm="customers",
-                 visibility=30, routes=None):
+                 visibility=30, routes=None, **attributes):
         self.folder = str(folder)
-        self.queue = create_queue(sqs, "stage", VisibilityTimeout=visibility)
+        self.queue = create_queue(sqs, "stage", VisibilityTimeout=visibility, **attributes)
         self.visibility = visibility
         routes = {**(routes or {}), "queue": queue_server.url}
         if keycloak is not None:

@@ -89,10 +89,6 @@ def test_no_credentials(tmp_path, handler):
          env={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
 
 
-def test_a_fifo_queue(tmp_path, handler):
-    ends(tmp_path, handler, queue_config("http://127.0.0.1:1/000000000000/q.fifo"), 78, "fifo")
-
-
 # ---- the command line
 
 def test_an_unknown_command():

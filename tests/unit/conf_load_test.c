@@ -416,8 +416,7 @@ static void a_queue_is_required_where_one_is_needed(void **state)
         const char *config, *word; /* NULL: fine */
     } cases[] = {
         {"return {}", "queue.url"},
-        {"return { queue = { url = 'http://h/1/q.fifo' } }", "FIFO"},
-        {"return { queue = { name = 'q.fifo', region = 'r' } }", "FIFO"},
+        {"return { queue = { url = 'http://h/1/q.fifo' } }", NULL},
         {"return { queue = { name = 'q' } }", "queue.region"},
         {"return { queue = { name = 'q', endpoint = 'http://h' } }", NULL},
         {"return { queue = { url = 'http://h/1/q' } }", NULL},
