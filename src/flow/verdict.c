@@ -42,7 +42,7 @@ static void verdict_dead(struct flow *f, struct message *m, bool exhausted)
 {
     keys_free(f, m);
     if (exhausted)
-        m->note = "exhausted: this was its last receive";
+        m->note = "exhausted: this was its last attempt";
     dlq_message(f, m, exhausted);
 }
 
