@@ -36,7 +36,7 @@ const char *sqs_queue_url(const struct sqs *s); /* NULL: not set yet */
 const char *sqs_region(const struct sqs *s);    /* that requests are signed for */
 /* The same, without a client. -1 with `e` as sqs_new. */
 int sqs_tell_region(const struct sqs_options *options, char *out, size_t size, struct err *e);
-bool sqs_is_fifo(const struct sqs *s);          /* by its URL, which must be set */
+bool sqs_is_fifo(const struct sqs *s); /* by its URL, which must be set */
 
 /* Where copies go; without it, `copy` of the queue below may not be called. */
 int sqs_set_dead_letter_url(struct sqs *s, const char *url, struct err *e);
