@@ -15,6 +15,10 @@ static const struct command commands[] = {
     {"sandbox", "stand-in SQS and Keycloak servers, in memory", true, cmd_sandbox},
     {"send", "put messages on a queue", true, cmd_send},
     {"test", "run *_test.lua files against handlers, on fakes", true, cmd_test},
+    {"status", "what a running host does, and what holds it", false, cmd_status},
+    {"pause", "a running host stops receiving", false, cmd_pause},
+    {"resume", "a paused host goes on", false, cmd_resume},
+    {"scale", "a running host gets more workers, or fewer", false, cmd_scale},
     {"version", "this version, and those of its libraries", false, cmd_version},
     {0},
 };

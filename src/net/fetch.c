@@ -329,6 +329,17 @@ static CURLcode set_url(struct fetch_call *call, const char *url, bool direct)
     return rc;
 }
 
+static CURLcode set_socket(struct fetch_call *call, const char *unix_path)
+{
+    CURL *h = call->easy;
+    CURLcode rc = CURLE_OK;
+    if (unix_path || call->over_unix)
+        SET(CURLOPT_UNIX_SOCKET_PATH, unix_path);
+    if (rc == CURLE_OK)
+        call->over_unix = unix_path != NULL;
+    return rc;
+}
+
 static CURLcode set_limits(struct fetch_call *call, const struct fetch_request *q)
 {
     CURL *h = call->easy;
@@ -403,7 +414,7 @@ int transfer_start(struct fetch_call *call, const struct fetch_request *q, bool 
     buf_clear(&call->head);
     buf_clear(&call->body);
     if (set_method(call, q) == CURLE_OK && set_url(call, q->url, direct) == CURLE_OK &&
-        set_limits(call, q) == CURLE_OK) {
+        set_socket(call, q->unix_path) == CURLE_OK && set_limits(call, q) == CURLE_OK) {
         if (set_headers(call, q, e) != 0)
             return -1;
         if (curl_multi_add_handle(call->fetch->multi, call->easy) == CURLM_OK)

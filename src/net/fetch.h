@@ -81,7 +81,8 @@ typedef void fetch_done(void *arg, const struct fetch_response *r);
 
 struct fetch_request {
     const char *method;
-    const char *url;            /* http or https */
+    const char *url;       /* http or https */
+    const char *unix_path; /* the server's Unix socket, whatever host the URL names; NULL: TCP */
     const char *const *headers; /* "Name: value", NULL-terminated; copied. May be NULL. Not
                                  * Content-Length, Transfer-Encoding, Expect: those are fetch's */
     const void *body;           /* must stay until `done` or cancel */

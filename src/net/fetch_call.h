@@ -47,6 +47,7 @@ struct fetch_call {
     enum fetch_mode mode;
     char custom[FETCH_METHOD_MAX + 1]; /* CURLOPT_CUSTOMREQUEST; "": none */
     bool direct;                       /* CURLOPT_PROXY is "" */
+    bool over_unix;                    /* CURLOPT_UNIX_SOCKET_PATH is set */
     int connect_timeout_ms;
     struct buf url;
     struct buf text;          /* the header lines that `lines` points into */

@@ -131,22 +131,6 @@ static void put_flow(struct buf *b, const struct flow *f)
     put_counts(b, flow_counts(f));
 }
 
-void status_host(const struct running *r, struct buf *out)
-{
-    buf_char(out, '{');
-    put_text(out, "version", HOST_VERSION);
-    put_int(out, "pid", getpid());
-    put_text(out, "queue", r->queue_url);
-    put_text(out, "handler", r->handler_path);
-    put_int(out, "generation", r->generation);
-    put_seconds(out, "up_s", clock_boot_ms() - r->started_ms);
-    if (r->flow)
-        put_flow(out, r->flow);
-    else
-        put_text(out, "state", r->stopping ? "stopping" : "starting");
-    buf_char(out, '}');
-}
-
 /* ---- lists ---- */
 
 static void open_item(struct buf *b)
@@ -190,4 +174,26 @@ void status_targets(const struct running *r, struct buf *out)
     if (r->flow)
         flow_each_target(r->flow, add_target, out);
     buf_char(out, ']');
+}
+
+/* ---- all of it ---- */
+
+void status_host(const struct running *r, struct buf *out)
+{
+    buf_char(out, '{');
+    put_text(out, "version", HOST_VERSION);
+    put_int(out, "pid", getpid());
+    put_text(out, "queue", r->queue_url);
+    put_text(out, "handler", r->handler_path);
+    put_int(out, "generation", r->generation);
+    put_seconds(out, "up_s", clock_boot_ms() - r->started_ms);
+    if (r->flow)
+        put_flow(out, r->flow);
+    else
+        put_text(out, "state", r->stopping ? "stopping" : "starting");
+    put_name(out, "targets");
+    status_targets(r, out);
+    put_name(out, "worker_list");
+    status_workers(r, out);
+    buf_char(out, '}');
 }

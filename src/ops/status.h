@@ -8,8 +8,8 @@
 
 struct running;
 
-/* {"state": "starting|receiving|held|stopping", "hold": {"reason", "target", "for_s"} or null, …}
- */
+/* {"state": "starting|receiving|held|stopping", "hold": {"reason", "target", "for_s"} or null, …,
+ * "targets" and "worker_list": as below} */
 void status_host(const struct running *r, struct buf *out);
 /* [{"worker", "state", "running", "in_one_turn_s"}, …] */
 void status_workers(const struct running *r, struct buf *out);

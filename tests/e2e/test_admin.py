@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import tempfile
 import time
 
@@ -12,6 +13,8 @@ import pytest
 
 import admin
 import procs
+from hostproc import BINARY, command, environment
+from sqs import create_queue
 from stage import Stage
 
 TOKEN = "admin-token-8453"
@@ -310,3 +313,80 @@ def test_signals_and_the_server_agree(running):
     procs.wait_until("pause", lambda: a.status()["paused"], 5)
     host.popen.send_signal(signal.SIGCONT)
     procs.wait_until("going on", lambda: not a.status()["paused"], 5)
+
+
+# ---- host status, pause, resume, scale
+
+
+def tool(runtime, *arguments, **env):
+    return command(*arguments, env={"XDG_RUNTIME_DIR": runtime, **env})
+
+
+def test_the_tools_find_the_only_host(running, runtime):
+    scene, host, a = running
+    settle(scene, host, "fine", "retry")
+    code, text = tool(runtime, "status")
+    assert code == 0 and "receiving" in text and "acked 1, retried 1" in text
+    assert f"pid {host.popen.pid}" in text
+    code, text = tool(runtime, "pause")
+    assert code == 0 and "held: paused, for 0 s" in text
+    assert a.status()["paused"]
+    code, text = tool(runtime, "resume", "--json")
+    assert code == 0 and json.loads(text)["paused"] is False
+    code, text = tool(runtime, "status", "--json")
+    answer = json.loads(text)
+    assert answer["counts"]["received"] == 2 and len(answer["worker_list"]) == 4
+
+
+def test_the_tools_with_several_hosts_and_with_none(running, scene, runtime, tmp_path):
+    _, host, a = running
+    with scene.host(scene.handler(HANDLER), env={"XDG_RUNTIME_DIR": runtime},
+                    admin={"listen": "off"}) as second:
+        other = admin.Admin(second)
+        for name in ("status", "pause", "resume"):
+            code, text = tool(runtime, name)
+            assert code == 1 and a.where["socket"] in text and other.where["socket"] in text
+        assert not a.status()["paused"] and not other.status()["paused"]
+        for wanted, paths in ((host, a), (second, other)):
+            code, text = tool(runtime, "status", "--json", "--socket", paths.where["socket"])
+            assert code == 0 and json.loads(text)["pid"] == wanted.popen.pid
+            code, text = tool(runtime, "status", "--json",
+                              LUAHOST_ADMIN_SOCKET=paths.where["socket"])
+            assert code == 0 and json.loads(text)["pid"] == wanted.popen.pid
+        second.term()
+        second.wait_exit()
+    host.term()
+    host.wait_exit()
+    code, text = tool(runtime, "status")
+    assert code == 1 and "no running host is found" in text and "--socket" in text
+    code, text = tool(runtime, "status", "--socket", str(tmp_path / "no.sock"))
+    assert code == 1 and "no host answers at" in text
+
+
+def test_the_configuration_of_this_folder_says_which(running, scene, runtime, tmp_path,
+                                                     sandbox_sqs):
+    """By its socket; or by its queue, if one host consumes that."""
+    _, host, a = running
+    folder = tmp_path / "here"
+    folder.mkdir()
+    url = create_queue(sandbox_sqs, "other").url
+    with scene.host(scene.handler(HANDLER), env={"XDG_RUNTIME_DIR": runtime}, queue={"url": url},
+                    admin={"listen": "off"}) as second:
+        other = admin.Admin(second)
+        for text, wanted in ((f'admin = {{ socket = "{a.where["socket"]}" }}', host),
+                             (f'admin = {{ socket = "{other.where["socket"]}" }}', second),
+                             (f'queue = {{ url = "{scene.queue.url}" }}', host)):
+            (folder / "host.conf.lua").write_text(f"return {{ {text} }}\n")
+            done = subprocess.run([BINARY, "status", "--json"], cwd=folder, capture_output=True,
+                                  env=environment({"XDG_RUNTIME_DIR": runtime}), timeout=20)
+            assert done.returncode == 0, (text, done.stderr)
+            assert json.loads(done.stdout)["pid"] == wanted.popen.pid, text
+
+
+def test_the_tools_refuse_what_is_none(runtime):
+    for arguments, words in ((("scale",), "N|MIN:MAX"), (("scale", "x"), '"x"'),
+                             (("scale", "-1"), "unknown option"), (("status", "now"), "too many"),
+                             (("status", "--sokcet", "x"), "--socket"),
+                             (("pause", "--socket", "/" + "x" * 200), "too long")):
+        code, text = tool(runtime, *arguments)
+        assert code == 2 and words in text, (arguments, code, text)

@@ -1,0 +1,146 @@
+#include "cli/status_screen.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LONG_TURN_S = 1 };
+
+static struct json_object *member(struct json_object *o, const char *name)
+{
+    struct json_object *v;
+    return json_object_object_get_ex(o, name, &v) ? v : NULL;
+}
+
+static const char *text(struct json_object *o, const char *name)
+{
+    struct json_object *v = member(o, name);
+    return v ? json_object_get_string(v) : "";
+}
+
+static int64_t number(struct json_object *o, const char *name)
+{
+    return json_object_get_int64(member(o, name));
+}
+
+/* "4 s", "12 min", "3 h 5 min", "2 d 7 h" */
+static const char *duration(double seconds, char out[32])
+{
+    int64_t s = (int64_t)seconds;
+    if (s < 120)
+        snprintf(out, 32, "%" PRId64 " s", s);
+    else if (s < 7200)
+        snprintf(out, 32, "%" PRId64 " min", s / 60);
+    else if (s < 172800)
+        snprintf(out, 32, "%" PRId64 " h %" PRId64 " min", s / 3600, s / 60 % 60);
+    else
+        snprintf(out, 32, "%" PRId64 " d %" PRId64 " h", s / 86400, s / 3600 % 24);
+    return out;
+}
+
+static double seconds(struct json_object *o, const char *name)
+{
+    return json_object_get_double(member(o, name));
+}
+
+static void put_state(struct buf *b, struct json_object *s)
+{
+    char d[32];
+    struct json_object *hold = member(s, "hold");
+    buf_printf(b, "%s", text(s, "state"));
+    if (hold) {
+        buf_printf(b, ": %s", text(hold, "reason"));
+        if (member(hold, "target"))
+            buf_printf(b, ", %s", text(hold, "target"));
+        if (member(hold, "for_s"))
+            buf_printf(b, ", for %s", duration(seconds(hold, "for_s"), d));
+    }
+    buf_char(b, '\n');
+}
+
+static void put_in_hand(struct buf *b, struct json_object *h)
+{
+    static const char *const states[] = {"buffered", "running", "parked", "copying", "settling"};
+    const char *before = " (";
+    buf_printf(b, "  in hand   %" PRId64, number(h, "all"));
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        if (number(h, states[i]) == 0)
+            continue;
+        buf_printf(b, "%s%" PRId64 " %s", before, number(h, states[i]), states[i]);
+        before = ", ";
+    }
+    buf_printf(b, "%s\n", *before == ',' ? ")" : "");
+}
+
+static void put_workers(struct buf *b, struct json_object *s, struct json_object *w)
+{
+    char d[32];
+    struct json_object *list = member(s, "worker_list");
+    buf_printf(b, "  workers   %" PRId64 " of %" PRId64 " busy, %" PRId64 " of %" PRId64 " slots\n",
+               number(w, "busy"), number(w, "all"), number(w, "slots_busy"), number(w, "slots"));
+    for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+        struct json_object *one = json_object_array_get_idx(list, i);
+        if (seconds(one, "in_one_turn_s") >= LONG_TURN_S)
+            buf_printf(b, "            worker %" PRId64 " has not looked up for %s\n",
+                       number(one, "worker"), duration(seconds(one, "in_one_turn_s"), d));
+        else if (strcmp(text(one, "state"), "ready") != 0)
+            buf_printf(b, "            worker %" PRId64 " is %s\n", number(one, "worker"),
+                       text(one, "state"));
+    }
+}
+
+static void put_counts(struct buf *b, struct json_object *c)
+{
+    const char *before = "  so far    ";
+    json_object_object_foreach(c, name, value)
+    {
+        buf_printf(b, "%s", before);
+        for (const char *p = name; *p; p++)
+            buf_char(b, *p == '_' ? ' ' : *p);
+        buf_printf(b, " %" PRId64, json_object_get_int64(value));
+        before = ", ";
+    }
+    buf_char(b, '\n');
+}
+
+static void put_targets(struct buf *b, struct json_object *list)
+{
+    char d[32];
+    const char *before = "  targets   ";
+    for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+        struct json_object *t = json_object_array_get_idx(list, i);
+        buf_printf(b, "%s%s %s", before, text(t, "target"),
+                   strcmp(text(t, "state"), "closed") == 0 ? "in use" : "down");
+        if (seconds(t, "down_s") > 0)
+            buf_printf(b, " for %s%s", duration(seconds(t, "down_s"), d),
+                       strcmp(text(t, "state"), "trying") == 0 ? ", being tried" : "");
+        if (number(t, "parked") > 0)
+            buf_printf(b, ", %" PRId64 " wait for it", number(t, "parked"));
+        buf_char(b, '\n');
+        before = "            ";
+    }
+}
+
+void status_screen(struct json_object *s, struct buf *b)
+{
+    char d[32];
+    const char *queue = text(s, "queue"), *slash = strrchr(queue, '/');
+    buf_printf(b, "%s  ", slash ? slash + 1 : *queue ? queue : "host");
+    put_state(b, s);
+    buf_printf(b, "  handler   %s, generation %" PRId64 "\n", text(s, "handler"),
+               number(s, "generation"));
+    buf_printf(b, "  process   host %s, pid %" PRId64 ", up %s\n", text(s, "version"),
+               number(s, "pid"), duration(seconds(s, "up_s"), d));
+    if (*queue)
+        buf_printf(b, "  queue     %s\n", queue);
+    if (member(s, "last_receive"))
+        buf_printf(b, "  received  last at %s\n", text(s, "last_receive"));
+    if (member(s, "in_hand"))
+        put_in_hand(b, member(s, "in_hand"));
+    if (member(s, "workers"))
+        put_workers(b, s, member(s, "workers"));
+    put_targets(b, member(s, "targets"));
+    if (member(s, "counts"))
+        put_counts(b, member(s, "counts"));
+}
