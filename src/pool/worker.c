@@ -213,17 +213,16 @@ void worker_nudge(struct worker *w)
     ev_async_send(w->loop, &w->nudge);
 }
 
+/* Not pthread_timedjoin_np: its limit is a time of the wall clock, which may jump. Its sister that
+ * takes another clock is unknown to the thread sanitizer. */
 bool worker_join(struct worker *w, int wait_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    if (pthread_timedjoin_np(w->thread, NULL, &until) != 0)
+    static const struct timespec nap = {.tv_nsec = 1000000};
+    int64_t until_us = clock_mono_us() + wait_ms * INT64_C(1000);
+    int rc;
+    while ((rc = pthread_tryjoin_np(w->thread, NULL)) == EBUSY && clock_mono_us() < until_us)
+        nanosleep(&nap, NULL);
+    if (rc != 0)
         return false;
     release_core_side(w);
     return true;
