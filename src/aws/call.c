@@ -12,6 +12,7 @@ enum {
     LINES_MAX = 8,
     LINES_BYTES = 2048, /* room for a request's own header lines, less the token */
     KEPT_BODY_BYTES = 64 * 1024,
+    SAME_CLOCK_MS = 3000, /* a Date header has whole seconds, and was on its way */
 };
 
 void aws_client_init(struct aws_client *a, const struct aws_service *service, struct fetch *fetch,
@@ -175,22 +176,34 @@ int aws_call_send(struct aws_call *c, struct err *e)
                                 .done = on_answer,
                                 .arg = c};
     c->sent_ms = clock_boot_ms();
+    c->signed_ms = clock_wall_ms() + a->clock_offset_ms;
     c->fetch = fetch_start(a->fetch, &req, e);
     return c->fetch ? 0 : -1;
 }
 
-bool aws_call_again(struct aws_call *c, const struct fetch_response *r, const char *code)
+static void set_offset(struct aws_client *a, int64_t offset_ms)
 {
-    struct aws_client *a = c->client;
-    int64_t offset_ms;
-    struct err e;
-    if (c->corrected || r->result != FETCH_OK ||
-        !aws_clock_skew(r, code, clock_wall_ms() + a->clock_offset_ms, &offset_ms))
-        return false;
-    a->clock_offset_ms += offset_ms;
+    if (llabs(offset_ms - a->clock_offset_ms) < SAME_CLOCK_MS)
+        return;
+    a->clock_offset_ms = llabs(offset_ms) < SAME_CLOCK_MS ? 0 : offset_ms;
+    if (a->clock_offset_ms == 0) {
+        log_info("this machine's clock agrees with that of %s again", a->place.host);
+        return;
+    }
     log_warn("this machine's clock differs from that of %s by %lld s: signing with theirs; set "
              "the clock",
-             a->place.host, (long long)(a->clock_offset_ms / 1000));
+             a->place.host, (long long)(offset_ms / 1000));
+}
+
+/* Judged by the time that this very call was signed with: others were on the wire with it when the
+ * clock jumped, and one of them may have found the right one already. */
+bool aws_call_again(struct aws_call *c, const struct fetch_response *r, const char *code)
+{
+    int64_t signed_ms = c->signed_ms + clock_boot_ms() - c->sent_ms, off_ms;
+    struct err e;
+    if (c->corrected || r->result != FETCH_OK || !aws_clock_skew(r, code, signed_ms, &off_ms))
+        return false;
+    set_offset(c->client, signed_ms + off_ms - clock_wall_ms());
     c->corrected = true;
     return aws_call_send(c, &e) == 0;
 }

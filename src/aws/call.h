@@ -48,6 +48,7 @@ struct aws_call {
     bool corrected;           /* sent again with the endpoint's time */
     struct buf body;          /* empty at first */
     int64_t sent_ms;          /* CLOCK_BOOTTIME of the last sending */
+    int64_t signed_ms;        /* and the wall clock's time that it was signed with */
     struct fetch_call *fetch; /* NULL unless it is on the wire */
     void (*answered)(struct aws_call *, const struct fetch_response *);
 };

@@ -385,6 +385,41 @@ static void the_endpoints_clock(void **state)
     assert_int_equal(server.requests, 3);
 }
 
+static void refuse_the_first(struct connection *c)
+{
+    static const char refusal[] = "{\"__type\":\"InvalidSignatureException\"}";
+    char head[200], date[64];
+    http_date(date, -3600);
+    while (server_read(c)) {
+        bool first = c->requests == 1;
+        snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nDate: %s\r\nContent-Length: %zu\r\n\r\n%s",
+                 first ? 403 : 200, date, first ? strlen(refusal) : 2, first ? refusal : "{}");
+        server_say(c, head);
+    }
+}
+
+/* Two calls on the wire when the clock turns out to be wrong: the one that hears it second goes
+ * again as well. */
+static void the_endpoints_clock_for_two(void **state)
+{
+    (void)state;
+    struct queue_receive r[2];
+    server.script = refuse_the_first;
+    for (int i = 0; i < 2; i++) {
+        r[i] = (struct queue_receive){.max = 1, .wait_s = 3, .visibility_s = 45, .done = received};
+        list_init(&r[i].jobs);
+        assert_int_equal(queue.ops->receive(queue.self, &r[i]), 0);
+    }
+    while (r[0].call || r[1].call) {
+        finished = false;
+        turn_until(&finished, 8000);
+        assert_true(finished);
+    }
+    assert_int_equal(r[0].result.status, QUEUE_OK);
+    assert_int_equal(r[1].result.status, QUEUE_OK);
+    assert_int_equal(server.requests, 4);
+}
+
 static void a_wrong_secret_is_asked_once(void **state)
 {
     (void)state;
@@ -421,15 +456,33 @@ static void any_operation(void **state)
     (void)state;
     struct err e = {0};
     char body[] = "{\"QueueName\":\"q\"}";
+    struct sqs_question question = {.operation = "GetQueueUrl", .body = body, .timeout_ms = 3000};
     play.answers[0] = "200 {\"QueueUrl\":\"http://x/1/q\"}";
     finished = false;
-    assert_int_equal(sqs_ask(sqs, "GetQueueUrl", body, 3000, on_asked, &asked, &e), 0);
+    assert_int_equal(sqs_ask(sqs, &question, on_asked, &asked, &e), 0);
     memset(body, 'x', sizeof body - 1); /* it was copied */
     turn_until(&finished, 5000);
     assert_int_equal(asked.status, QUEUE_OK);
     assert_string_equal(asked_url, "http://x/1/q");
     check_head("GetQueueUrl", "content-type;host;x-amz-date;x-amz-target");
     check_body("{\"QueueName\":\"q\"}");
+}
+
+/* What is wrong with another queue than ours is said of that one. */
+static void words_about_another_queue(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct sqs_question question = {
+        .operation = "GetQueueUrl", .body = "{}", .about = "dead", .timeout_ms = 3000};
+    play.answers[0] = "403 {\"__type\":\"AccessDenied\",\"message\":\"no\"}";
+    finished = false;
+    assert_int_equal(sqs_ask(sqs, &question, on_asked, &asked, &e), 0);
+    turn_until(&finished, 5000);
+    assert_int_equal(asked.status, QUEUE_DENIED);
+    assert_string_equal(asked.text, "SQS GetQueueUrl dead: 403 AccessDenied: no: check the AWS "
+                                    "credentials, and that their policy allows sqs:GetQueueUrl on "
+                                    "this queue");
 }
 
 /* A kept connection that dies under a request: libcurl would send it again by itself. */
@@ -446,10 +499,12 @@ static void a_send_goes_out_once(void **state)
 {
     (void)state;
     struct err e = {0};
+    struct sqs_question question = {
+        .operation = "SendMessageBatch", .body = "{}", .timeout_ms = 3000};
     server.script = die_under_the_second;
     for (int i = 0; i < 2; i++) {
         finished = false;
-        assert_int_equal(sqs_ask(sqs, "SendMessageBatch", "{}", 3000, on_asked, &asked, &e), 0);
+        assert_int_equal(sqs_ask(sqs, &question, on_asked, &asked, &e), 0);
         turn_until(&finished, 5000);
         assert_int_equal(asked.status, i == 0 ? QUEUE_OK : QUEUE_UNREACHABLE);
     }
@@ -462,13 +517,14 @@ static void free_with_open_calls(void **state)
     struct err e = {0};
     struct queue_receive r = {.max = 1, .wait_s = 20, .visibility_s = 30, .done = received};
     struct queue_batch b = {.op = QUEUE_DELETE, .count = 1, .done = batched};
+    struct sqs_question question = {.operation = "GetQueueUrl", .body = "{}", .timeout_ms = 3000};
     b.entries[0].handle = "h";
     list_init(&r.jobs);
     play.answers[0] = ONE;
     finished = false;
     assert_int_equal(queue.ops->receive(queue.self, &r), 0);
     assert_int_equal(queue.ops->batch(queue.self, &b), 0);
-    assert_int_equal(sqs_ask(sqs, "GetQueueUrl", "{}", 3000, on_asked, &asked, &e), 0);
+    assert_int_equal(sqs_ask(sqs, &question, on_asked, &asked, &e), 0);
     ev_run(loop, EVRUN_ONCE);
     sqs_free(sqs);
     sqs = NULL;
@@ -507,8 +563,10 @@ int main(void)
         TEST(failures),
         TEST(a_cancelled_receive),
         TEST(the_endpoints_clock),
+        TEST(the_endpoints_clock_for_two),
         TEST(a_wrong_secret_is_asked_once),
         TEST(any_operation),
+        TEST(words_about_another_queue),
         TEST(a_send_goes_out_once),
         TEST(free_with_open_calls),
         TEST(refused_options),
