@@ -4,7 +4,7 @@
 
 #include "policy/retry.h"
 
-enum { EXTEND_AGAIN_MS = 1000 };
+enum { EXTEND_AGAIN_MS = 1000, GATE_MS = 10000 };
 
 static int64_t visibility_ms(const struct flow *f)
 {
@@ -59,16 +59,27 @@ void lease_holds(struct message *m)
     atomic_store(&m->job->lease_lost, false);
 }
 
+static const char *what_next(const struct message *m, bool unsent)
+{
+    if (m->state == COPYING && m->copy)
+        return "the answer to its dead-letter copy decides";
+    if (m->state != RUNNING)
+        return "dropped: it runs when it is received again";
+    return unsent ? "its run is cancelled: it has sent nothing"
+                  : "its run may end, but sends nothing more; an ack is remembered";
+}
+
 static void lapse(struct flow *f, struct message *m)
 {
+    bool unsent = atomic_load(&m->job->wire_until_ms) == WIRE_NEVER;
     m->lost = true;
     f->counts.lease_lost++;
     lease_end(f, m);
     log_with(LOG_WARN, "lease lost: others may receive the message now", LF_TEXT("id", m->job->id),
-             LF_INT("receives", m->receive_count));
+             LF_INT("receives", m->receive_count), LF_TEXT("next", what_next(m, unsent)));
     if (m->state == RUNNING) {
         /* What has sent something finishes; what has not would only do it twice. */
-        if (atomic_load(&m->job->wire_until_ms) == WIRE_NEVER) {
+        if (unsent) {
             atomic_store(&m->job->fence, true);
             f->seam.workers.ops->cancel(f->seam.workers.self, m->job);
         }
@@ -130,9 +141,12 @@ static void extension_answered(struct queue_batch *b)
 {
     struct batch_call *x = (struct batch_call *)b;
     struct flow *f = x->flow;
-    if (b->result.status != QUEUE_OK)
-        log_with(LOG_WARN, "leases not extended, trying again", LF_TEXT("code", b->result.code),
-                 LF_TEXT("error", b->result.text), LF_INT("messages", b->count));
+    int64_t held_back;
+    if (b->result.status != QUEUE_OK && log_gate_open(&f->leases.gate, GATE_MS, &held_back))
+        log_with(LOG_WARN, "leases not extended, trying again",
+                 LF_TEXT("code", *b->result.code ? b->result.code : NULL),
+                 LF_TEXT("error", b->result.text), LF_INT("messages", b->count),
+                 held_back ? LF_INT("repeated", held_back) : LF_TEXT("repeated", NULL));
     for (int i = 0; i < b->count; i++) {
         struct message *m = b->entries[i].tag;
         m->extending = false;

@@ -126,10 +126,14 @@ static void entry_failed(struct flow *f, const struct message *m, const char *co
     metric_add(f->options.entries_failed, values, 1);
 }
 
-static void gave_up(struct flow *f, struct message *m, const char *code, const char *text)
+static void gave_up(struct flow *f, struct message *m, enum queue_status status, const char *code,
+                    const char *text)
 {
     entry_failed(f, m, code);
-    log_with(LOG_WARN, "not settled: the queue keeps the message and will show it again",
+    log_with(LOG_WARN,
+             status == QUEUE_MISSING
+                 ? "not settled: the queue does not exist"
+                 : "not settled: the queue keeps the message and will show it again",
              LF_TEXT("id", m->job->id), LF_TEXT("outcome", kind_names[m->kind]),
              LF_TEXT("code", code), LF_TEXT("error", text));
     if (op_of(m) == QUEUE_DELETE && !m->lost)
@@ -139,8 +143,8 @@ static void gave_up(struct flow *f, struct message *m, const char *code, const c
     gone(f, m);
 }
 
-static void try_later(struct flow *f, struct message *m, const char *code, const char *text,
-                      int64_t wish_ms)
+static void try_later(struct flow *f, struct message *m, enum queue_status status, const char *code,
+                      const char *text, int64_t wish_ms)
 {
     int64_t now = flow_now(f);
     int64_t delay_ms = (int64_t)AGAIN_BASE_MS << (m->tries < 10 ? m->tries : 10);
@@ -151,7 +155,7 @@ static void try_later(struct flow *f, struct message *m, const char *code, const
         delay_ms = wish_ms < AGAIN_CAP_MS ? wish_ms : AGAIN_CAP_MS;
     m->tries++;
     if (now + delay_ms >= m->lease_until_ms) {
-        gave_up(f, m, code, text);
+        gave_up(f, m, status, code, text);
         return;
     }
     m->again_ms = now + delay_ms;
@@ -164,18 +168,18 @@ static void entry_answered(struct flow *f, struct message *m, const struct queue
                            const struct queue_entry *e)
 {
     if (b->result.status != QUEUE_OK) {
-        try_later(f, m, b->result.code, b->result.text, b->result.retry_after_ms);
+        try_later(f, m, b->result.status, b->result.code, b->result.text, b->result.retry_after_ms);
     } else if (e->ok && e->handle != m->handle) {
         enqueue(f, m); /* delivered again meanwhile: only the newest handle is sure to work */
     } else if (e->ok) {
         settled(f, m);
     } else if (!e->sender_fault) {
         entry_failed(f, m, e->code);
-        try_later(f, m, e->code, e->text, -1);
+        try_later(f, m, QUEUE_OK, e->code, e->text, -1);
     } else if (e->handle != m->handle) {
         enqueue(f, m);
     } else {
-        gave_up(f, m, e->code, e->text);
+        gave_up(f, m, QUEUE_OK, e->code, e->text);
     }
 }
 
@@ -195,7 +199,7 @@ static void put_off(struct flow *f, enum queue_op op)
 {
     struct list *node;
     while ((node = list_pop(&f->settle.pending[op])))
-        try_later(f, list_entry(node, struct message, node), "", "no memory", -1);
+        try_later(f, list_entry(node, struct message, node), QUEUE_BUSY, "", "no memory", -1);
     f->settle.pending_count[op] = 0;
 }
 

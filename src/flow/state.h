@@ -199,6 +199,7 @@ struct flow {
     struct { /* lease.c */
         struct list by_due;
         struct timer timer;
+        struct log_gate gate;
     } leases;
 
     struct {                 /* dlq.c */

@@ -65,6 +65,10 @@ static void verdict_lost(struct flow *f, struct message *m)
         settle_message(f, m, SETTLE_ACK, 0);
         return;
     }
+    log_with(LOG_INFO, "ended without its lease: it runs when it is received again",
+             LF_TEXT("id", m->job->id), LF_TEXT("reason", m->job->reason),
+             LF_TEXT("kind", *m->job->kind ? m->job->kind : NULL),
+             LF_TEXT("at", *m->job->at ? m->job->at : NULL));
     keys_free(f, m);
     message_drop(f, m);
 }

@@ -47,6 +47,30 @@ def test_a_queue_that_is_deleted_under_us(scene, elasticmq_sqs):
         assert host.wait_exit() == 0
 
 
+def test_a_queue_that_is_deleted_in_mid_run(scene, elasticmq_sqs):
+    """What is in hand then ends, cannot be settled, and is given up with the lease, once and in words;
+    the next messages on the new queue are worked off."""
+    handler = scene.handler("""local host = require "host"
+function handle(msg) if msg.body ~= "after" then host.sleep(2) end end
+""")
+    scene.queue.send_many(["a", "b", "c"])
+    with scene.host(handler, queue={"wait": 1}) as host:
+        host.wait_for("three in hand", lambda: len(list(scene.wire.receives())) == 3)
+        elasticmq_sqs.delete_queue(QueueUrl=scene.queue.url)
+        host.wait_says("receive failed", "check queue.url")
+        host.wait_for("their ends", lambda: [
+            e["msg"] for e in host.log()].count("not settled: the queue does not exist") == 3, 15)
+        assert not host.settled()
+        elasticmq_sqs.create_queue(QueueName=scene.queue.name)
+        scene.queue.send("after")
+        host.wait_for("the next one", lambda: len(host.settled()) == 1, 45)
+        host.term()
+        assert host.wait_exit() == 0
+        host.assert_says("receiving works again")
+    tries = [e for e in scene.wire.log() if e["target"] == "DeleteMessageBatch"]
+    assert 2 <= len(tries) <= 30, "neither given up at once nor hammered"
+
+
 ODD = {
     "1 MiB": ({"body": "x" * (1 << 20)}, {}),
     "one byte": ({"body": " "}, {}),
