@@ -28,6 +28,8 @@ struct sqs {
     struct sqs_count count;
 };
 
+enum { SQS_WHERE_BYTES = 164 }; /* words name no more of it */
+
 enum call_kind { CALL_RECEIVE, CALL_BATCH, CALL_COPY, CALL_ASK };
 
 struct call {
@@ -42,6 +44,7 @@ struct call {
             sqs_answered *answered;
             void *arg;
             char operation[AWS_OPERATION_BYTES];
+            char about[SQS_WHERE_BYTES];
         } ask;
     };
 };
@@ -74,7 +77,9 @@ static struct call *call_new(struct sqs *s, enum call_kind kind, const char *ope
 static struct sqs_context context_of(const struct call *c)
 {
     const struct sqs *s = c->sqs;
-    const char *url = c->kind == CALL_COPY ? s->dead_letter_url : s->queue_url;
+    const char *url = c->kind == CALL_COPY                   ? s->dead_letter_url
+                      : c->kind == CALL_ASK && *c->ask.about ? c->ask.about
+                                                             : s->queue_url;
     return (struct sqs_context){.operation = c->aws.operation,
                                 .where = url ? url : s->client.place.url,
                                 .region = s->client.place.region};
@@ -222,10 +227,11 @@ struct queue sqs_queue(struct sqs *s)
     return (struct queue){.ops = &ops, .self = s};
 }
 
-int sqs_ask(struct sqs *s, const char *operation, const char *body, int timeout_ms,
-            sqs_answered *on_answer, void *arg, struct err *e)
+int sqs_ask(struct sqs *s, const struct sqs_question *q, sqs_answered *on_answer, void *arg,
+            struct err *e)
 {
-    struct call *c = call_new(s, CALL_ASK, "", timeout_ms);
+    const char *operation = q->operation;
+    struct call *c = call_new(s, CALL_ASK, "", q->timeout_ms);
     if (!c)
         return err_set(e, 0, "SQS %s: no memory", operation);
     c->ask.answered = on_answer;
@@ -233,7 +239,8 @@ int sqs_ask(struct sqs *s, const char *operation, const char *body, int timeout_
     snprintf(c->ask.operation, sizeof c->ask.operation, "%s", operation);
     c->aws.operation = c->ask.operation;
     c->aws.repeatable = strncmp(operation, "Send", 4) != 0;
-    buf_str(&c->aws.body, body);
+    snprintf(c->ask.about, sizeof c->ask.about, "%s", q->about ? q->about : "");
+    buf_str(&c->aws.body, q->body);
     if (aws_call_send(&c->aws, e) == 0)
         return 0;
     aws_call_free(&c->aws);

@@ -46,11 +46,17 @@ const char *sqs_dead_letter_url(const struct sqs *s); /* NULL: there is none */
  * that is cancelled may leave messages hidden for one visibility timeout. */
 struct queue sqs_queue(struct sqs *s);
 
-/* Any operation: `body` is the request's JSON, copied; the answer's JSON object is borrowed for
- * the time of the callback, NULL unless result->status is QUEUE_OK (and may be then). Sends
- * (operations named Send…) reach the server once at most. -1 with `e`: not started. */
+/* Any operation; all strings are copied. The answer's JSON object is borrowed for the time of the
+ * callback, NULL unless result->status is QUEUE_OK (and may be then). Sends (operations named
+ * Send…) reach the server once at most. -1 with `e`: not started. */
 typedef void sqs_answered(void *arg, const struct queue_result *result, struct json_object *answer);
-int sqs_ask(struct sqs *s, const char *operation, const char *body, int timeout_ms,
-            sqs_answered *answered, void *arg, struct err *e);
+struct sqs_question {
+    const char *operation;
+    const char *body;  /* the request's JSON */
+    const char *about; /* what words name: a queue's URL or name; NULL: the queue's URL */
+    int timeout_ms;
+};
+int sqs_ask(struct sqs *s, const struct sqs_question *question, sqs_answered *answered, void *arg,
+            struct err *e);
 
 #endif

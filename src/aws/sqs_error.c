@@ -3,6 +3,7 @@
 #include "aws/answer.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- codes ---- */
@@ -65,6 +66,19 @@ static bool query_code(const struct fetch_response *r, char *out, size_t size)
 
 /* ---- words ---- */
 
+static bool ends_in_batch(const char *operation)
+{
+    size_t len = strlen(operation);
+    return len > 5 && strcmp(operation + len - 5, "Batch") == 0;
+}
+
+/* These three are needed together, by whoever needs one. */
+static bool is_consuming(const char *operation)
+{
+    return strcmp(operation, "ReceiveMessage") == 0 || strncmp(operation, "Delete", 6) == 0 ||
+           strncmp(operation, "Change", 6) == 0;
+}
+
 static void advise(const struct sqs_context *c, const struct queue_result *result, char *out,
                    size_t size)
 {
@@ -74,10 +88,10 @@ static void advise(const struct sqs_context *c, const struct queue_result *resul
         snprintf(out, size,
                  "check the queue's KMS key, and that the AWS credentials may use it "
                  "(kms:Decrypt)");
-    else if (result->status == QUEUE_DENIED && strcmp(c->operation, "SendMessage") == 0)
+    else if (result->status == QUEUE_DENIED && !is_consuming(c->operation))
         snprintf(out, size,
-                 "check the AWS credentials, and that their policy allows sqs:SendMessage on this "
-                 "queue");
+                 "check the AWS credentials, and that their policy allows sqs:%.*s on this queue",
+                 (int)(strlen(c->operation) - (ends_in_batch(c->operation) ? 5 : 0)), c->operation);
     else if (result->status == QUEUE_DENIED)
         snprintf(out, size,
                  "check the AWS credentials, and that their policy allows sqs:ReceiveMessage, "
@@ -102,7 +116,8 @@ void sqs_read_error(const struct fetch_response *r, struct json_object *body,
     }
     result->retry_after_ms = e.retry_after_ms;
     advise(c, result, advice, sizeof advice);
-    snprintf(result->text, sizeof result->text, "SQS %s %.160s: %d %s%s%.*s%s%s", c->operation,
-             c->where, r->status, result->code, e.text_len > 0 ? ": " : "", e.text_len, e.text,
-             *advice ? ": " : "", advice);
+    bool named = strtol(result->code, NULL, 10) != r->status; /* else the code is the status */
+    snprintf(result->text, sizeof result->text, "SQS %s %.160s: %d%s%s%s%.*s%s%s", c->operation,
+             c->where, r->status, named ? " " : "", named ? result->code : "",
+             e.text_len > 0 ? ": " : "", e.text_len, e.text, *advice ? ": " : "", advice);
 }

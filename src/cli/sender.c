@@ -289,8 +289,9 @@ static void send_batch(struct batch *b)
     struct err e = {0};
     if (request.failed)
         err_set(&e, EXIT_FAILED, "out of memory");
-    b->asked = !request.failed &&
-               sqs_ask(s->sqs, "SendMessageBatch", request.data, TIMEOUT_MS, answered, b, &e) == 0;
+    struct sqs_question question = {
+        .operation = "SendMessageBatch", .body = request.data, .timeout_ms = TIMEOUT_MS};
+    b->asked = !request.failed && sqs_ask(s->sqs, &question, answered, b, &e) == 0;
     buf_free(&request);
     if (!b->asked) {
         stop(s, EXIT_FAILED, e.text);

@@ -62,13 +62,15 @@ static void failed(struct queue_lookup *l, const struct queue_result *result)
         later(l, result);
 }
 
-static void send(struct queue_lookup *l, const char *operation, const struct buf *body,
-                 sqs_answered *answered)
+static void send(struct queue_lookup *l, const char *operation, const char *about,
+                 const struct buf *body, sqs_answered *answered)
 {
     struct err e = {0};
+    struct sqs_question question = {
+        .operation = operation, .body = body->data, .about = about, .timeout_ms = TIMEOUT_MS};
     if (body->failed)
         end(l, EXIT_FAILED, "no memory");
-    else if (sqs_ask(l->sqs, operation, body->data, TIMEOUT_MS, answered, l, &e) != 0)
+    else if (sqs_ask(l->sqs, &question, answered, l, &e) != 0)
         end(l, EXIT_CONFIG, e.text);
 }
 
@@ -126,7 +128,7 @@ static void ask_dlq_name(struct queue_lookup *l)
         buf_json(&body, l->dlq_account, strlen(l->dlq_account));
     }
     buf_char(&body, '}');
-    send(l, "GetQueueUrl", &body, dlq_name_answered);
+    send(l, "GetQueueUrl", l->dlq_name, &body, dlq_name_answered);
     buf_free(&body);
 }
 
@@ -150,7 +152,7 @@ static void ask_dlq_url(struct queue_lookup *l)
     buf_str(&body, "{\"QueueUrl\":");
     buf_json(&body, l->options.dlq_url, strlen(l->options.dlq_url));
     buf_str(&body, ",\"AttributeNames\":[\"QueueArn\"]}");
-    send(l, "GetQueueAttributes", &body, dlq_url_answered);
+    send(l, "GetQueueAttributes", l->options.dlq_url, &body, dlq_url_answered);
     buf_free(&body);
 }
 
@@ -227,7 +229,7 @@ static void ask_attributes(struct queue_lookup *l)
     buf_json(&body, url, strlen(url));
     /* All: by its name, FifoQueue is one that not every queue has. */
     buf_str(&body, ",\"AttributeNames\":[\"All\"]}");
-    send(l, "GetQueueAttributes", &body, attributes_answered);
+    send(l, "GetQueueAttributes", url, &body, attributes_answered);
     buf_free(&body);
 }
 
@@ -253,7 +255,7 @@ static void ask_url(struct queue_lookup *l)
     buf_str(&body, "{\"QueueName\":");
     buf_json(&body, l->options.name, strlen(l->options.name));
     buf_char(&body, '}');
-    send(l, "GetQueueUrl", &body, url_answered);
+    send(l, "GetQueueUrl", l->options.name, &body, url_answered);
     buf_free(&body);
 }
 

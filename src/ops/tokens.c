@@ -138,6 +138,8 @@ static const char *advice(int status, const char *error)
     if (strcmp(error, "unauthorized_client") == 0 || strcmp(error, "invalid_client") == 0)
         return "check keycloak.client_id, its secret (keycloak.client_secret_file or "
                "LUAHOST_KEYCLOAK_CLIENT_SECRET) and that the client has a service account";
+    if (status == 429)
+        return "it has too much to do; trying again";
     if (status >= 500)
         return "Keycloak is in trouble; trying again";
     return "check the keycloak settings";

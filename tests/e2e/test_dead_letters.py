@@ -152,6 +152,16 @@ def test_a_policy_that_points_nowhere(scene):
     assert sum(scene.queue.counts()) == 1
 
 
+def test_a_configured_queue_that_is_missing(scene):
+    """The words name that one, not ours."""
+    url = scene.wire.url["queue"] + urllib.parse.urlsplit(scene.queue.url).path + "-nowhere"
+    scene.queue.send("bad")
+    settled = scene.run(1, queue={"dlq_url": url})
+    said = [e for e in warnings(scene) if e["msg"].startswith("no dead-letter queue")]
+    assert "queue.dlq_url: " in said[0]["reason"] and url in said[0]["reason"]
+    assert settled[0]["note"].startswith("kept")
+
+
 def test_deleted_under_us(scene):
     """Kept with words; and copied once the queue is there again."""
     client = scene.queue.sqs
@@ -207,8 +217,9 @@ def test_no_permission_to_look_it_up(scene):
     assert settled[0]["outcome"] == "retry" and settled[0]["note"].startswith("kept")
     said = [e for e in warnings(scene) if e["msg"].startswith("no dead-letter queue")]
     assert len(said) == 1
-    for words in ("AccessDenied", scene.dead.name, "sqs:GetQueueUrl", "queue.dlq_url"):
+    for words in ("AccessDenied", scene.dead.name, "allows sqs:GetQueueUrl", "queue.dlq_url"):
         assert words in said[0]["reason"]
+    assert scene.queue.name not in said[0]["reason"]
     assert sum(scene.queue.counts()) == 1 and scene.dead.is_empty()
 
 
