@@ -75,6 +75,11 @@ struct conf {
         double probe;  /* s */
         char *couple;  /* targets, commas between */
     } breaker;
+    struct {
+        int max;     /* requests at once, for each target; 0: as many as it can take */
+        int fixed;   /* the same number, whatever it makes of it; 0: found by watching it */
+        double rate; /* requests per second, for each target; 0: no limit */
+    } targets;
     double rate; /* messages per second, whole host; 0: no limit */
     struct {
         char *url; /* without a slash at its end; NULL: not configured */

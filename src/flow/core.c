@@ -15,6 +15,7 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
     list_init(&f->calls);
     intake_init(f);
     target_init(f);
+    limits_init(f);
     lease_init(f);
     dlq_init(f);
     settle_init(f);
@@ -29,8 +30,9 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
 
 static void stop_timers(struct flow *f)
 {
-    struct timer *timers[] = {&f->intake.timer, &f->leases.timer, &f->settle.linger,
-                              &f->settle.again, &f->drain.cut,    &f->drain.deadline};
+    struct timer *timers[] = {&f->intake.timer, &f->limits.tick,   &f->limits.again,
+                              &f->leases.timer, &f->settle.linger, &f->settle.again,
+                              &f->drain.cut,    &f->drain.deadline};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
         flow_stop(f, timers[i]);
 }

@@ -66,16 +66,21 @@ static void hand_over(struct flow *f, struct message *m, int worker)
     f->dispatch.busy[worker]++;
     f->dispatch.running++;
     f->counts.started++;
+    limits_started(f);
     list_append(&f->dispatch.outgoing[worker], &job->node);
 }
 
 void dispatch_kick(struct flow *f)
 {
     bool any = false;
+    const struct target *by;
+    int permits = limits_permits(f, &by);
     list_for_each (node, &f->dispatch.buffered) {
         struct message *m = list_entry(node, struct message, node);
         if (f->targets.down > 0 && !m->probes)
             break; /* probes stand first */
+        if (!m->probes && (f->dispatch.running >= permits || !limits_rate(f)))
+            break;
         int worker = pick_worker(f);
         if (worker < 0)
             break;
@@ -103,6 +108,9 @@ static double measured_rate(struct flow *f)
 
 int dispatch_capacity(struct flow *f)
 {
-    int slots = f->seam.workers.count * f->seam.workers.slots;
+    const struct target *by;
+    int slots = f->seam.workers.count * f->seam.workers.slots, permits = limits_permits(f, &by);
+    if (slots > permits)
+        slots = permits;
     return f->options.fifo ? slots : slots + polls_prefetch(measured_rate(f), slots);
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct board;
 struct flow;
 struct metric;
 
@@ -33,6 +34,18 @@ struct flow_options {
     int64_t drain_ms;     /* how long running handlers may go on after flow_drain */
     int64_t unreachable_ms; /* how long the queue may stay away before its first answer */
     double log_settled;     /* share of the lines for acked messages, 0-1; others always */
+    struct {
+        bool on;     /* false: all slots, whatever the targets make of it */
+        int max;     /* requests at once, for each target; 0: what it can take */
+        int fixed;   /* the same, but not found by watching; 0: found */
+        double rate; /* requests per second, for each target; 0: no limit */
+    } limit;
+    int breaker_failures; /* 0: errors that handlers catch trip nothing */
+    int64_t breaker_window_ms;
+    const char *couple;  /* targets that hold intake also when handlers catch their errors: comma
+                          * between, as scheme://host:port; NULL: none */
+    struct board *board; /* where open targets are published; NULL: nowhere */
+    double rate;         /* messages per second; 0: no limit */
     bool until_empty;
     int64_t patience_ms; /* until_empty: a retry of ours due within this is waited for */
     /* luahost_settle_entries_failed_total{op,code}, the core thread's share; NULL: none */
@@ -86,6 +99,11 @@ void flow_target_up(struct flow *f, const char *target);
 /* Stop receiving, and go on. What is in hand goes on either way. */
 void flow_pause(struct flow *f, bool paused);
 
+/* Messages per second from now on; 0: no limit. Requests at once of each target: see `limit`. */
+void flow_set_rate(struct flow *f, double per_s);
+void flow_set_limit(struct flow *f, int max, int fixed);
+void flow_set_target_rate(struct flow *f, double per_s);
+
 /* Contract 5.9. A second call waits no longer. */
 void flow_drain(struct flow *f);
 
@@ -111,11 +129,11 @@ void flow_look(const struct flow *f, struct flow_view *view);
 /* How many messages that worker runs. */
 int flow_worker_running(const struct flow *f, int worker);
 
-enum breaker { BREAKER_CLOSED, BREAKER_TRYING, BREAKER_OPEN };
+enum breaker_state { BREAKER_CLOSED, BREAKER_TRYING, BREAKER_OPEN };
 
 struct target_view {
     const char *name;
-    enum breaker breaker;
+    enum breaker_state breaker;
     int parked;
     int64_t down_ms; /* for so long; 0: it is not */
 };

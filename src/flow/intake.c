@@ -1,5 +1,5 @@
 /* Receiving: how many polls are open and what they ask for. Receiving nothing on purpose is
- * how a sick target is spared; every link of that decision is in may_hold(). */
+ * how a sick target is spared; every link of that decision is in ask_chain(). */
 #include "flow/state.h"
 
 #include <inttypes.h>
@@ -14,21 +14,83 @@ enum {
     ATTEMPT_MS = 240000, /* SQS knows an attempt id for five minutes; less what a call takes */
 };
 
-/* Messages that may be in hand; 0 means: receive nothing. */
-static int may_hold(struct flow *f)
-{
-    if (f->drain.draining || f->drain.ended || f->intake.paused || f->intake.backing_off ||
-        group_full(f))
-        return 0;
-    int targets = target_permits(f), capacity = dispatch_capacity(f);
-    return targets < capacity ? targets : capacity;
-}
-
 static int held(const struct flow *f)
 {
     int settling = f->settle.settling - SETTLING_FREE;
     return f->dispatch.buffered_count + f->dispatch.running + f->targets.parked + f->keys.waiting +
            f->dlq.copying + (settling > 0 ? settling : 0);
+}
+
+/* ---- the permit chain ---------------------------------------------------------------------- */
+
+/* What may be received now. Each link may lower it. */
+struct grant {
+    int capacity; /* messages that may be in hand */
+    int batch;    /* messages that the next receive may ask for */
+    enum intake_link link;
+    const struct target *target; /* that the link is about, or NULL */
+};
+
+static void lower(struct grant *g, int *number, int to, enum intake_link link)
+{
+    if (to < *number)
+        *number = to > 0 ? to : 0;
+    if (to <= 0)
+        g->link = link;
+}
+
+static void ask_slots(struct flow *f, struct grant *g)
+{
+    const struct target *by;
+    int permits = limits_permits(f, &by);
+    g->capacity = dispatch_capacity(f);
+    g->batch = f->options.batch;
+    int free = g->capacity - held(f) - f->intake.reserved;
+    if (permits == 0)
+        g->link = LINK_RETRY_AFTER;
+    else if (free <= 0 && f->intake.open == 0)
+        g->link = permits < f->seam.workers.count * f->seam.workers.slots ? LINK_LIMIT : LINK_SLOTS;
+    if (g->link == LINK_LIMIT || g->link == LINK_RETRY_AFTER)
+        g->target = by;
+}
+
+/* Slots and limits, rate, targets, pause: in this order, and what holds last is what is told. */
+static struct grant ask_chain(struct flow *f)
+{
+    struct grant g = {0};
+    ask_slots(f, &g);
+    if (group_full(f))
+        lower(&g, &g.capacity, 0, LINK_GROUPS);
+    lower(&g, &g.batch, rate_grant(&f->intake.rate, flow_now(f)), LINK_RATE);
+    if (g.link == LINK_RATE && f->intake.open > 0)
+        g.link = LINK_NONE; /* the open ones have it all */
+    lower(&g, &g.capacity, target_permits(f), LINK_TARGET);
+    if (f->intake.backing_off)
+        lower(&g, &g.capacity, 0, LINK_QUEUE);
+    if (f->intake.paused)
+        lower(&g, &g.capacity, 0, LINK_PAUSE);
+    if (f->drain.draining || f->drain.ended)
+        lower(&g, &g.capacity, 0, LINK_STOP);
+    if (g.link == LINK_TARGET)
+        g.target = target_longest_down(f);
+    else if (g.link != LINK_LIMIT && g.link != LINK_RETRY_AFTER)
+        g.target = NULL;
+    return g;
+}
+
+static void note_link(struct flow *f, const struct grant *g)
+{
+    if (f->intake.link == g->link && f->intake.link_target == g->target)
+        return;
+    f->intake.link = g->link;
+    f->intake.link_target = g->target;
+    f->intake.link_ms = flow_now(f);
+}
+
+void flow_set_rate(struct flow *f, double per_s)
+{
+    rate_set(&f->intake.rate, per_s, flow_now(f));
+    intake_kick(f);
 }
 
 static int first_wait_s(const struct flow *f)
@@ -95,10 +157,10 @@ static bool open_poll(struct flow *f, const struct polls_grant *grant)
     if (f->options.fifo)
         name_attempt(f, p);
     p->open = true;
-    f->intake.full = false;
     if (f->intake.open++ == 0)
         f->intake.alive_ms = flow_now(f);
     f->intake.reserved += grant->messages;
+    rate_take(&f->intake.rate, grant->messages, flow_now(f));
     if (f->seam.queue.ops->receive(f->seam.queue.self, &p->receive) == 0)
         return true;
     poll_done(&p->receive);
@@ -108,19 +170,21 @@ static bool open_poll(struct flow *f, const struct polls_grant *grant)
 void intake_kick(struct flow *f)
 {
     for (;;) {
-        int capacity = may_hold(f);
-        if (capacity == 0 || (f->intake.open > 0 && !f->intake.answered))
+        struct grant g = ask_chain(f);
+        note_link(f, &g);
+        if (g.batch == 0 && !f->intake.timer.armed)
+            flow_arm(f, &f->intake.timer, rate_wait_ms(&f->intake.rate, flow_now(f)));
+        if (g.capacity == 0 || g.batch == 0 || (f->intake.open > 0 && !f->intake.answered))
             return;
-        struct polls_ask ask = {.capacity = capacity,
+        struct polls_ask ask = {.capacity = g.capacity,
                                 .in_hand = held(f),
                                 .reserved = f->intake.reserved,
                                 .open = f->intake.open,
-                                .batch = f->options.batch,
+                                .batch = g.batch,
                                 .wait_s = first_wait_s(f),
                                 .now_ms = flow_now(f)};
         struct polls_grant grant = polls_next(&f->intake.policy, &ask);
         if (grant.messages == 0) {
-            f->intake.full = grant.again_ms == 0 && f->intake.open == 0;
             if (grant.again_ms > 0 && !f->intake.timer.armed)
                 flow_arm(f, &f->intake.timer, grant.again_ms);
             return;
@@ -186,11 +250,17 @@ static void poll_failed(struct flow *f, const struct queue_result *result)
     f->intake.errors++;
 }
 
+static int count(const struct list *jobs)
+{
+    int n = 0;
+    list_for_each (node, jobs)
+        n++;
+    return n;
+}
+
 static void poll_answered(struct flow *f, struct queue_receive *r)
 {
-    int came = 0;
-    list_for_each (node, &r->jobs)
-        came++;
+    int came = count(&r->jobs);
     if (f->intake.errors > 0)
         log_info("receiving works again after %d failures", f->intake.errors);
     f->intake.errors = 0;
@@ -210,6 +280,7 @@ static void poll_done(struct queue_receive *r)
 {
     struct poll *p = (struct poll *)((char *)r - offsetof(struct poll, receive));
     struct flow *f = p->flow;
+    rate_refund(&f->intake.rate, r->max - count(&r->jobs), flow_now(f));
     p->open = false;
     f->intake.open--;
     f->intake.reserved -= r->max;
@@ -235,6 +306,7 @@ void intake_init(struct flow *f)
     polls_init(&f->intake.policy, POLLS_MAX);
     f->intake.timer.fire = on_timer;
     f->intake.started_ms = f->intake.alive_ms = flow_now(f);
+    rate_set(&f->intake.rate, f->options.rate, flow_now(f));
 }
 
 void intake_stop(struct flow *f)
@@ -252,6 +324,7 @@ void intake_cut(struct flow *f)
         p->open = false;
         f->intake.open--;
         f->intake.reserved -= p->receive.max;
+        rate_refund(&f->intake.rate, p->receive.max, flow_now(f));
     }
 }
 
@@ -260,7 +333,6 @@ void flow_pause(struct flow *f, bool paused)
     if (f->intake.paused == paused)
         return;
     f->intake.paused = paused;
-    f->intake.paused_ms = flow_now(f);
     log_info(paused ? "paused: receiving nothing until told to go on" : "receiving again");
     intake_kick(f);
 }

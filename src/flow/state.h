@@ -17,7 +17,10 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "flow/flow.h"
+#include "policy/breaker.h"
+#include "policy/limit.h"
 #include "policy/polls.h"
+#include "policy/rate.h"
 #include "seam.h"
 
 enum {
@@ -97,6 +100,21 @@ struct batch_call {
     struct list node; /* in flow->calls */
 };
 
+/* What keeps from receiving more, in the order in which it is asked; the last one that lets nothing
+ * through is told. */
+enum intake_link {
+    LINK_NONE,
+    LINK_SLOTS, /* as much is in hand as slots and prefetch take */
+    LINK_LIMIT, /* as much as a target's limit lets run */
+    LINK_RETRY_AFTER,
+    LINK_GROUPS, /* FIFO: too many wait behind the first of their group */
+    LINK_RATE,
+    LINK_TARGET, /* one is down */
+    LINK_QUEUE,  /* the last receive failed */
+    LINK_PAUSE,
+    LINK_STOP,
+};
+
 struct poll {
     struct queue_receive receive;
     struct flow *flow;
@@ -123,7 +141,14 @@ enum key_kind { KEY_MESSAGE_ID, KEY_DEDUPLICATION_ID, KEY_POINTER };
 
 struct target {
     struct table_node by_name;
+    struct list in_all; /* in flow->targets.all */
     struct flow *flow;
+    struct limit limit;
+    double request_s, calls; /* what messages needed of it lately: limits.c */
+    struct log_gate wait_gate;
+    struct rate rate;       /* of requests */
+    struct breaker breaker; /* of calls, also of those whose errors handlers caught */
+    bool coupled;           /* they hold intake too */
     bool down;
     bool external;         /* somebody else tries it and will say when it is back */
     int trial;             /* down, and short of messages to try it with: so many may be in hand */
@@ -151,8 +176,10 @@ struct flow {
         enum queue_status failure; /* the last of them */
         bool answered;             /* the queue has answered once */
         bool paused;
-        bool full;                /* as much is in hand as may be: none was opened for that */
-        int64_t paused_ms;        /* since */
+        struct rate rate;
+        enum intake_link link; /* that lets nothing through, since then */
+        const struct target *link_target;
+        int64_t link_ms;
         int64_t failing_ms;       /* since, with `errors` */
         int64_t alive_ms;         /* when a receive ended, or one was begun with none open */
         int64_t last_answer_wall; /* ms */
@@ -182,8 +209,19 @@ struct flow {
         int64_t rate_ms;
     } dispatch;
 
+    struct {                        /* limits.c */
+        double message_s, messages; /* lately */
+        bool fresh;                 /* something has come home since the last tick */
+        int runs;                   /* that came home, the first few of them */
+        int64_t first_ms;           /* the first one began; 0: none has */
+        int64_t due_ms;
+        struct timer tick;
+        struct timer again; /* when the next request may start */
+    } limits;
+
     struct { /* target.c */
         struct table by_name;
+        struct list all;
         int down;
         int parked;
     } targets;
@@ -312,7 +350,17 @@ bool group_again(struct flow *f, struct message *m, int delay_s); /* false: it c
 bool group_full(const struct flow *f);
 void group_drain(struct flow *f);
 
+/* limits.c: messages that may run at once; `by` is the target that makes it so few, or NULL. */
+void limits_init(struct flow *f);
+int limits_permits(const struct flow *f, const struct target **by);
+int64_t limits_blocked_ms(const struct flow *f, const struct target *t); /* by its Retry-After */
+bool limits_rate(struct flow *f);    /* a message may start, as far as requests per second go */
+void limits_started(struct flow *f); /* one more runs */
+void limits_ran(struct flow *f, const struct job *job); /* it came home */
+
 /* target.c */
+struct target *target_called(struct flow *f, const char *name); /* NULL: not watched */
+void target_call_ended(struct target *t, bool failed, int64_t started_ms);
 void target_init(struct flow *f);
 void target_free(struct flow *f);
 bool target_blames(
@@ -321,6 +369,7 @@ void target_failed(struct flow *f, struct message *m); /* its run was: the targe
 void target_park(struct flow *f, struct message *m);   /* until the target is back */
 void target_probe_ended(struct message *m);            /* not by the target's failure */
 void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *));
+const struct target *target_longest_down(const struct flow *f);
 int target_permits(const struct flow *f); /* messages that may be in hand on its account */
 
 /* lease.c */

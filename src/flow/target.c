@@ -8,6 +8,8 @@
  * target back is a failed message, not the sign of an outage. */
 #include "flow/state.h"
 
+#include "board.h"
+
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 enum {
     COMPANY_AFTER = 5, /* probes with one and the same message, then one more is received */
     COMEBACKS_MAX = 3,
+    WATCHED_MAX = 64, /* handlers may take addresses from events */
 };
 
 static struct target *find(struct flow *f, const char *name)
@@ -115,13 +118,38 @@ static void send_probe(struct target *t)
         t->trial = 0; /* for company, the poll that was opened just now is enough */
 }
 
+/* Calls to it fail at once, but for those that are to try it. */
+static void publish(const struct target *t)
+{
+    if (t->flow->options.board)
+        board_set(t->flow->options.board, t->name, t->down ? !t->external : t->breaker.open);
+}
+
 static void on_timer(struct timer *timer)
 {
     struct target *t = (struct target *)((char *)timer - offsetof(struct target, timer));
+    if (!t->down) { /* its handlers catch its errors: one of their calls tries it */
+        board_let_pass(t->flow->options.board, t->name);
+        probe_again(t);
+        return;
+    }
     expire(t);
-    send_probe(t);
+    if (limits_blocked_ms(t->flow, t) == 0)
+        send_probe(t);
     probe_again(t); /* also when nothing was sent: parked messages expire by this timer */
     drain_check(t->flow);
+}
+
+static bool is_coupled(const struct flow *f, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *at = f->options.couple; at && *at;) {
+        size_t item = strcspn(at, ",");
+        if (item == len && strncmp(at, name, len) == 0)
+            return true;
+        at += item + strspn(at + item, ",");
+    }
+    return false;
 }
 
 static struct target *get(struct flow *f, const char *name)
@@ -129,6 +157,11 @@ static struct target *get(struct flow *f, const char *name)
     struct target *t = find(f, name);
     if (t)
         return t;
+    struct limit_options limit = {
+        .max = f->options.limit.max, .fixed = f->options.limit.fixed, .seed = flow_random(f)};
+    struct breaker_options breaker = {.failures = f->options.breaker_failures,
+                                      .window_ms = f->options.breaker_window_ms,
+                                      .probe_ms = f->options.probe_ms};
     size_t len = strlen(name);
     t = calloc(1, sizeof *t + len + 1);
     if (!t)
@@ -137,18 +170,27 @@ static struct target *get(struct flow *f, const char *name)
     t->flow = f;
     t->timer.fire = on_timer;
     list_init(&t->parked);
+    list_init(&t->in_all);
+    list_append(&f->targets.all, &t->in_all);
+    limit_init(&t->limit, &limit, flow_now(f));
+    breaker_init(&t->breaker, &breaker);
+    rate_set(&t->rate, f->options.limit.rate, flow_now(f));
+    t->coupled = is_coupled(f, name);
     table_add(&f->targets.by_name, &t->by_name, t->name);
     return t;
 }
 
-static void go_down(struct target *t, const char *why)
+static void go_down(struct target *t, const char *why, bool external)
 {
     struct flow *f = t->flow;
     if (t->down)
         return;
     t->down = true;
+    t->external = external;
     t->since_ms = flow_now(f);
     f->targets.down++;
+    breaker_open(&t->breaker, t->since_ms);
+    publish(t);
     log_with(LOG_WARN, "target is down: receiving nothing, what is in hand waits here",
              LF_TEXT("target", t->name), LF_TEXT("reason", why));
     probe_again(t);
@@ -164,6 +206,9 @@ static void go_up(struct target *t, bool proven)
     t->trial = 0;
     f->targets.down--;
     flow_stop(f, &t->timer);
+    breaker_close(&t->breaker, flow_now(f));
+    limit_restart(&t->limit, flow_now(f));
+    publish(t);
     log_with(LOG_INFO, "target is back: receiving again", LF_TEXT("target", t->name),
              LF_SECONDS("down_s", (double)(flow_now(f) - t->since_ms) / 1000.0));
     struct list *node;
@@ -197,7 +242,8 @@ static void end_probe(struct message *m)
 
 bool target_blames(const struct message *m)
 {
-    return m->comebacks >= COMEBACKS_MAX && !m->probes;
+    bool called = strcmp(m->job->kind, "breaker_open") != 0; /* else it has done nothing */
+    return m->comebacks >= COMEBACKS_MAX && !m->probes && called;
 }
 
 void target_failed(struct flow *f, struct message *m)
@@ -205,7 +251,7 @@ void target_failed(struct flow *f, struct message *m)
     struct job *job = m->job;
     struct target *t = get(f, job->target);
     if (t)
-        go_down(t, job->reason); /* first: the return of another must not start anything */
+        go_down(t, job->reason, false); /* first: the return of another must not start anything */
     if (m->probes && m->probes != t)
         target_probe_ended(m); /* it got past that one, and failed at this */
     else if (m->probes)
@@ -240,13 +286,60 @@ void target_probe_ended(struct message *m)
         send_probe(t); /* it proved nothing: the next one */
 }
 
+/* ---- calls ------------------------------------------------------------------------------ */
+
+struct target *target_called(struct flow *f, const char *name)
+{
+    struct target *t = find(f, name);
+    return t || f->targets.by_name.count >= WATCHED_MAX ? t : get(f, name);
+}
+
+static void trips(struct target *t)
+{
+    struct flow *f = t->flow;
+    if (t->coupled) {
+        go_down(t, "its calls fail (breaker.couple)", false);
+        return;
+    }
+    publish(t);
+    log_with(LOG_WARN,
+             "a target's calls fail, and handlers catch their errors: calls to it fail at once "
+             "(breaker_open), but for one now and then; receiving goes on (breaker.couple)",
+             LF_TEXT("target", t->name), LF_INT("failures", f->options.breaker_failures));
+    probe_again(t);
+}
+
+/* Of one that is down the message that tries it decides: its answer may be a refusal. */
+void target_call_ended(struct target *t, bool failed, int64_t started_ms)
+{
+    struct flow *f = t->flow;
+    if (t->down || f->options.breaker_failures == 0 || !f->options.board)
+        return;
+    switch (breaker_result(&t->breaker, failed, started_ms, flow_now(f))) {
+    case BREAKER_OPENS:
+        trips(t);
+        break;
+    case BREAKER_CLOSES:
+        flow_stop(f, &t->timer);
+        publish(t);
+        log_with(LOG_INFO, "a target answers again", LF_TEXT("target", t->name));
+        break;
+    case BREAKER_STAYS:
+        break;
+    }
+}
+
+/* ---- from elsewhere --------------------------------------------------------------------- */
+
 void flow_target_down(struct flow *f, const char *name, const char *why)
 {
     struct target *t = get(f, name);
     if (!t)
         return;
-    go_down(t, why);
+    go_down(t, why, true);
     t->external = true;
+    publish(t);
+    intake_kick(f);
 }
 
 void flow_target_up(struct flow *f, const char *name)
@@ -271,6 +364,18 @@ void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message
     }
 }
 
+const struct target *target_longest_down(const struct flow *f)
+{
+    const struct target *found = NULL;
+    for (size_t i = 0; i <= f->targets.by_name.mask; i++)
+        for (struct table_node *n = f->targets.by_name.buckets[i]; n; n = n->next) {
+            const struct target *t = table_entry(n, struct target, by_name);
+            if (t->down && (!found || t->since_ms < found->since_ms))
+                found = t;
+        }
+    return found;
+}
+
 int target_permits(const struct flow *f)
 {
     int permits = INT_MAX;
@@ -289,6 +394,7 @@ int target_permits(const struct flow *f)
 void target_init(struct flow *f)
 {
     f->targets.down = f->targets.parked = 0;
+    list_init(&f->targets.all);
 }
 
 void target_free(struct flow *f)

@@ -117,6 +117,7 @@ void flow_verdicts(struct flow *f, struct list *jobs)
         f->dispatch.busy[job->worker]--;
         f->dispatch.running--;
         f->dispatch.completed++;
+        limits_ran(f, job);
         if (!m) { /* settled without waiting for its worker */
             job_free(job);
             continue;

@@ -1,41 +1,42 @@
 /* How the flow looks from outside: for the log, `host status`, health and metrics. Reads only. */
 #include "flow/state.h"
 
-static const struct target *longest_down(const struct flow *f)
+static const char *words_of(const struct flow *f, enum intake_link link)
 {
-    const struct target *found = NULL;
-    for (size_t i = 0; i <= f->targets.by_name.mask; i++)
-        for (struct table_node *n = f->targets.by_name.buckets[i]; n; n = n->next) {
-            const struct target *t = table_entry(n, struct target, by_name);
-            if (t->down && (!found || t->since_ms < found->since_ms))
-                found = t;
-        }
-    return found;
+    switch (link) {
+    case LINK_NONE:
+        break;
+    case LINK_SLOTS:
+        return "as much is in hand as may be";
+    case LINK_LIMIT:
+        return "as much is in hand as the limit of a target lets run";
+    case LINK_RETRY_AFTER:
+        return "a target has asked to wait (Retry-After)";
+    case LINK_GROUPS:
+        return "too many messages wait for their turn in their group";
+    case LINK_RATE:
+        return "the rate";
+    case LINK_TARGET:
+        return "a target is down";
+    case LINK_QUEUE:
+        return "the queue cannot be received from";
+    case LINK_PAUSE:
+        return "paused";
+    case LINK_STOP:
+        return "stopping";
+    }
+    return f->intake.errors > 0 ? "the queue cannot be received from" : NULL;
 }
 
-/* The first link that lets nothing through, in the order of intake.c's may_hold. */
 static void look_at_hold(const struct flow *f, struct flow_view *v)
 {
-    const struct target *down = longest_down(f);
-    int64_t now = flow_now(f);
+    v->hold = f->drain.draining ? "stopping" : words_of(f, f->intake.link);
+    v->hold_target = f->intake.link_target ? f->intake.link_target->name : NULL;
     v->hold_ms = -1;
-    if (f->drain.draining) {
-        v->hold = "stopping";
-    } else if (f->intake.paused) {
-        v->hold = "paused";
-        v->hold_ms = now - f->intake.paused_ms;
-    } else if (f->intake.errors > 0) {
-        v->hold = "the queue cannot be received from";
-        v->hold_ms = now - f->intake.failing_ms;
-    } else if (down) {
-        v->hold = "a target is down";
-        v->hold_target = down->name;
-        v->hold_ms = now - down->since_ms;
-    } else if (group_full(f)) {
-        v->hold = "too many messages wait for their turn in their group";
-    } else if (f->intake.full) {
-        v->hold = "as much is in hand as may be";
-    }
+    if (f->intake.errors > 0 && f->intake.link <= LINK_QUEUE) /* also while it tries again */
+        v->hold_ms = flow_now(f) - f->intake.failing_ms;
+    else if (f->intake.link != LINK_NONE)
+        v->hold_ms = flow_now(f) - f->intake.link_ms;
 }
 
 void flow_look(const struct flow *f, struct flow_view *v)

@@ -6,9 +6,11 @@
 #include "base/exit.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "board.h"
 #include "flow/flow.h"
 #include "net/fetch.h"
 #include "ops/admin.h"
+#include "ops/couple.h"
 #include "ops/handler_file.h"
 #include "ops/handler_vm.h"
 #include "ops/metrics.h"
@@ -51,6 +53,8 @@ struct host {
     struct shared_store shared;
     struct rng rng;
     struct flow *flow;
+    struct board board;
+    char *couple;
     struct queue_lookup lookup;
     bool stopping; /* a signal before there was a flow */
     bool ended;
@@ -338,6 +342,15 @@ static int make_flow(struct host *h, struct err *e)
                              .retention_ms = h->lookup.facts.retention_ms,
                              .hold_ms = ms(c->retry.hold),
                              .probe_ms = ms(c->breaker.probe),
+                             .limit = {.on = true,
+                                       .max = c->targets.max,
+                                       .fixed = c->targets.fixed,
+                                       .rate = c->targets.rate},
+                             .breaker_failures = c->breaker.failures,
+                             .breaker_window_ms = ms(c->breaker.window),
+                             .couple = h->couple,
+                             .board = &h->board,
+                             .rate = c->rate,
                              .drain_ms = ms(c->drain),
                              .unreachable_ms = START_PATIENCE_MS,
                              .log_settled = c->log.settled,
@@ -433,6 +446,9 @@ static int start(struct host *h, struct err *e)
     struct signals_events events = {h, on_stop, on_reload, on_report, on_pause};
     if (check_descriptors(h->conf, e) != 0 || fetch_global_init(e) != 0)
         return -1;
+    h->couple = couple_origins(h->conf->breaker.couple, e);
+    if (e->code != 0)
+        return -1;
     h->loop = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
     if (!h->loop)
         return err_set(e, EXIT_FAILED, "no event loop: too many open files?");
@@ -477,6 +493,7 @@ static bool stop(struct host *h)
     }
     metrics_free(h->metrics);
     free(h->handler);
+    free(h->couple);
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include <math.h>
 
 static const double BURST_MAX = 10; /* a receive's worth */
+static const double DEBT_MAX_MS = 10000;
 
 static double interval_ms(const struct rate *r)
 {
@@ -15,10 +16,11 @@ static double burst_ms(const struct rate *r)
     return fmin(fmax(r->per_s, 1), BURST_MAX) * interval_ms(r);
 }
 
-/* Also keeps a clock that was set back from locking everybody out. */
+/* A debt, of one that takes more than there was, is paid; but a clock that was set back must not
+ * lock everybody out. */
 static void clamp(struct rate *r, int64_t now_ms)
 {
-    r->tat_ms = fmin(fmax(r->tat_ms, (double)now_ms), (double)now_ms + burst_ms(r));
+    r->tat_ms = fmin(fmax(r->tat_ms, (double)now_ms), (double)now_ms + burst_ms(r) + DEBT_MAX_MS);
 }
 
 void rate_set(struct rate *r, double per_s, int64_t now_ms)
@@ -42,10 +44,11 @@ int rate_grant(struct rate *r, int64_t now_ms)
         return RATE_UNLIMITED;
     clamp(r, now_ms);
     double left_ms = burst_ms(r) - (r->tat_ms - (double)now_ms);
-    return (int)(left_ms / interval_ms(r) + 1e-9); /* 0.1 + 0.2 and the like */
+    double n = left_ms / interval_ms(r) + 1e-9; /* 0.1 + 0.2 and the like */
+    return n > 0 ? (int)n : 0;
 }
 
-void rate_take(struct rate *r, int n, int64_t now_ms)
+void rate_take(struct rate *r, double n, int64_t now_ms)
 {
     if (r->per_s <= 0)
         return;

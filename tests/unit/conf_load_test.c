@@ -380,7 +380,7 @@ static void warnings(void **state)
         const char *config, *word;
     } cases[] = {
         {"return { scale = { interval = 5 } }", "scale.interval has no effect yet\n"},
-        {"return { breaker = { couple = { 'http://a' } } }", "breaker.couple has no effect yet\n"},
+        {"return { pii = { 'a' } }", "pii has no effect yet\n"},
         {"return { drain = 10 }", "drain (10 s) is less than limits.time (60 s)"},
         {"return { workers = { min = 2, max = 4 } }", "workers.min (2) has no effect yet"},
         {"return { workers = { min = 4, max = 4 } }", ""},

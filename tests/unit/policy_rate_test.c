@@ -88,9 +88,9 @@ static void changing_it(void **state)
     (void)state;
     struct rate r = made(10);
     rate_take(&r, 10, 0);
-    rate_set(&r, 1, 0); /* ten taken ahead; but never more than a burst of debt */
+    rate_set(&r, 1, 0); /* ten taken ahead, in intervals of the new rate */
     assert_int_equal(rate_grant(&r, 0), 0);
-    assert_int_equal(rate_wait_ms(&r, 0), 1000);
+    assert_int_equal(rate_wait_ms(&r, 0), 10000);
     rate_set(&r, 100, 100000); /* the time that has passed earned one, not ten thousand */
     assert_int_equal(rate_grant(&r, 100000), 10);
     rate_take(&r, 10, 100000);
@@ -102,15 +102,27 @@ static void changing_it(void **state)
     assert_int_equal(rate_grant(&r, 100000), RATE_UNLIMITED);
 }
 
+static void a_debt_is_paid(void **state)
+{
+    (void)state;
+    struct rate r = made(10);
+    int64_t now = 0;
+    for (int i = 0; i < 100; i++) { /* three each, whenever there is one */
+        now += rate_wait_ms(&r, now);
+        rate_take(&r, 3, now);
+    }
+    assert_in_range(now, 28000, 30000);
+}
+
 static void clocks_that_jump(void **state)
 {
     (void)state;
     struct rate r = made(10);
     rate_take(&r, 10, 3600000);
     assert_int_equal(rate_grant(&r, 0), 0);
-    assert_int_equal(rate_grant(&r, 1000), 10); /* an hour back: not locked out for an hour */
-    rate_take(&r, 10, 1000);
-    assert_int_equal(rate_grant(&r, 61000), 10); /* a minute's sleep: no 600 at once */
+    assert_int_equal(rate_grant(&r, 11000), 10); /* an hour back: not locked out for an hour */
+    rate_take(&r, 10, 11000);
+    assert_int_equal(rate_grant(&r, 71000), 10); /* a minute's sleep: no 600 at once */
 }
 
 int main(void)
@@ -118,7 +130,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(none_is_no_limit), cmocka_unit_test(bursts),
         cmocka_unit_test(fifty_a_second),   cmocka_unit_test(a_refund_is_no_credit),
-        cmocka_unit_test(changing_it),      cmocka_unit_test(clocks_that_jump),
+        cmocka_unit_test(changing_it),      cmocka_unit_test(a_debt_is_paid),
+        cmocka_unit_test(clocks_that_jump),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
