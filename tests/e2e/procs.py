@@ -1,17 +1,34 @@
 """Child processes of the tests: started in a group of their own, never outliving the test run."""
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 
+claims = []
+
 
 def free_port():
-    """A port that nobody listens on now. Nothing here uses a fixed one."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on. Nothing here uses a fixed one.
+
+    It lies below those that the kernel gives to outgoing connections (32768 and up), so that none of
+    these takes it before its server listens, or while that server is away. And it is claimed, by a
+    name that lives as long as this process, since suites run side by side.
+    """
+    while True:
+        port = random.randrange(10000, 32768)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0luahost-test-port-{port}")
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        claims.append(claim)
+        return port
 
 
 def wait_until(what, probe, timeout=60.0, step=0.1):
@@ -61,7 +78,7 @@ class Process:
         with open(self.log_path, errors="replace") as f:
             return "".join(f.readlines()[-lines:])
 
-    def wait_ready(self, probe, timeout=120.0):
+    def wait_ready(self, probe, timeout=600.0):
         def step():
             if self.popen.poll() is not None:
                 code = self.popen.returncode

@@ -37,6 +37,8 @@ import socket
 import sys
 import time
 
+from procs import free_port
+
 HEAD_LIMIT = 64 * 1024
 
 
@@ -169,12 +171,11 @@ class Route:
         self.proxy, self.name, self.address = proxy, name, address
         self.clients = set()
         self.server = None
-        self.port = 0
+        self.port = free_port()
 
     async def listen(self):
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", self.port,
                                                  limit=HEAD_LIMIT)
-        self.port = self.server.sockets[0].getsockname()[1]
 
     async def away(self):
         self.server.close()

@@ -25,7 +25,7 @@ class Answer:
 class Rest:
     """One server, one connection kept open. Not to be shared between threads."""
 
-    def __init__(self, base, timeout=30):
+    def __init__(self, base, timeout=120):
         self.base = urllib.parse.urlsplit(base)
         self.timeout = timeout
         self.connection = None

@@ -11,7 +11,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIDTESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "a
 REGION = "eu-central-1"
 
 
-def client(url, read_timeout=40):
+def client(url, read_timeout=120):
     return boto3.client(
         "sqs", endpoint_url=url, region_name=REGION, aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],

@@ -32,6 +32,7 @@ class Storm:
         moments = sorted(self.random.uniform(0.02, 0.95) for _ in deeds)
         self.plan = list(zip(moments, deeds))
         self.seed, self.share = seed, share
+        self.since = None
 
     def kill(self):
         time.sleep(self.random.uniform(0, 0.5))
@@ -53,13 +54,22 @@ class Storm:
         self.scene.wire.tell("faults", route="queue", seed=self.seed, rates=queue)
         self.scene.wire.tell("faults", route="keycloak", seed=self.seed + 1, rates=keycloak)
 
+    def ended(self, done):
+        """All is done, and has been for a while: an ElasticMQ that was started again answers before
+        it has read all of its messages."""
+        if done < self.feeder.total:
+            self.since = None
+            return False
+        self.since = self.since or time.monotonic()
+        return time.monotonic() - self.since > 2 * self.scene.visibility
+
     def rage(self, longest_s):
         scene = self.scene
         self.weather(QUEUE, keycloak_rates(self.share))
         end = time.monotonic() + longest_s
         self.feeder.start()
         scene.start(**SETTINGS)
-        while (done := self.done()) < self.feeder.total:
+        while not self.ended(done := self.done()):
             if self.plan and done >= self.plan[0][0] * self.feeder.total:
                 self.plan.pop(0)[1]()
             assert time.monotonic() < end, f"{done} of {self.feeder.total} after {longest_s} s"

@@ -153,9 +153,37 @@ def test_a_user_without_its_role(story):
     assert story.words() == {("INCOMPLETE", 2)}
 
 
+def test_a_user_without_its_group(story):
+    story.end["members"].remove("u-1")
+    assert story.words() == {("INCOMPLETE", 1)}
+
+
 def test_a_user_and_a_dead_letter(story):
+    story.copy(1)
     story.end["dead"].append(story.letter(1, "exhausted"))
-    assert ("BOTH", 1) in story.words()
+    assert story.words() == {("BOTH", 1)}
+
+
+def test_a_registration_that_was_given_up(story):
+    story.copy(1)
+    story.end["users"].remove("u-1")
+    story.end["dead"].append(story.letter(1, "exhausted"))
+    assert story.words() == {("GIVEN UP", 1)}
+
+
+def test_an_account_of_an_event_that_is_to_be_rejected(story):
+    story.lines.insert(-8, {**story.find(user="u-1"), "trace": trace_of(3), "user": "u-3",
+                            "t0": story.find(dead=trace_of(3))["t0"] - 0.1})
+    for names in (story.end[k] for k in ("users", "members", "role")):
+        names.append("u-3")
+    assert story.words() == {("BOTH", 3), ("STRANGER", 3)}
+
+
+def test_another_events_user(story):
+    """What two messages share that they should not: their accounts changed places."""
+    first, second = story.find(user="u-1"), story.find(user="u-2")
+    first["user"], second["user"] = "u-2", "u-1"
+    assert story.words() == {("STRANGER", 1), ("STRANGER", 2)}
 
 
 def test_users_and_messages_of_nobody(story):
@@ -164,8 +192,10 @@ def test_users_and_messages_of_nobody(story):
     story.line("queue", "POST", "/", 200, target="ReceiveMessage", again=[], got=[["x", "hx", 1]])
     story.delete(77)
     story.call(99, "POST", USERS, 201, user="ghost")
+    story.run(98)
+    story.copy(97)
     assert story.words() == {("STRANGER", 0), ("STRANGER", 9)}
-    assert len(story.check().violations) == 5
+    assert len(story.check().violations) == 7
 
 
 # -- runs that nothing explains
@@ -180,6 +210,19 @@ def again(story, n):
 def test_a_run_after_one_that_was_done(story):
     again(story, 1)
     assert story.words() == {("UNEXPLAINED", 1)}
+
+
+def test_a_run_after_one_that_was_done_in_spite_of_a_fault(story):
+    story.lines.insert(-1, {**story.find(path=ROLES, trace=trace_of(1)), "method": "GET", "told": 0,
+                            "t0": story.find(user="u-1")["t0"] + 0.1})
+    again(story, 1)
+    assert story.words() == {("UNEXPLAINED", 1)}
+
+
+def test_an_event_to_reject_that_was_not_rejected_at_once(story):
+    story.lines.insert(-1, {**story.find(route="runs", trace=trace_of(3)),
+                            "t0": story.find(dead=trace_of(3))["t0"] - 0.1})
+    assert story.words() == {("UNEXPLAINED", 3)}
 
 
 def test_a_kill_explains_it(story):
@@ -214,6 +257,7 @@ def test_a_run_again_without_a_fault(story):
     ({"told": 503, "status": 503}, "keycloak answered 503"),
     ({"told": 0, "status": 0}, "keycloak answered nothing"),
     ({"told": 0, "gone": True}, "keycloak slow"),
+    ({"told": 201, "fate": "late"}, "keycloak late"),
     ({"told": 429, "fate": "throttled"}, "keycloak throttled")])
 def test_what_explains_a_run(story, change, why):
     story.find(user="u-2").update({"fate": "", **change})
@@ -228,8 +272,14 @@ def test_a_token_that_another_fetched(story):
     token = story.line("keycloak", "POST", "/realms/r/protocol/openid-connect/token", 0,
                        told=503, fate="throttled")
     assert ("UNEXPLAINED", 2) in story.words()
-    begin = story.find(user="u-2")["t0"]
-    token.update(t0=begin - 0.5, t1=begin)
+    begin = story.find(route="runs", trace=trace_of(2))["t0"]
+    token.update(t0=begin - 0.5, t1=begin - 0.2)
+    assert ("UNEXPLAINED", 2) in story.words()
+    token.update(t1=begin + 0.5)
+    assert story.check().extra["token or name"] == 1
+    token.update(told=200, fate="")
+    assert ("UNEXPLAINED", 2) in story.words()
+    token.update(told=503, path="/admin/realms/r/group-by-path/customers", trace=trace_of(1))
     assert story.check().extra["token or name"] == 1
 
 
@@ -252,6 +302,29 @@ def test_a_rejected_message_run_again(story):
     assert story.words() == set()
 
 
+def test_a_duplicate_of_a_dead_letter(story):
+    """Only acks are remembered, so it is copied again; without the duplicate nothing explains it."""
+    story.run(3, attempt=2)
+    assert story.words() == {("UNEXPLAINED", 3)}
+    story.lines.insert(-1, {**story.find(target="ReceiveMessage"), "again": ["m3"],
+                            "got": [["m3", "h3", 1]], "t0": story.now - 0.4, "t1": story.now - 0.3})
+    assert story.words() == set()
+    assert story.check().extra["duplicate of a dead letter"] == 1
+
+
+def test_a_delete_that_nobody_heard_of(story):
+    delete = next(e for e in story.lines if e.get("entries") == [["h3", "ok", None]])
+    delete.update(told=0, fate="cut_after")
+    story.run(3, attempt=2)
+    assert story.words() == set()
+    assert story.check().extra["copied, not deleted"] == 1
+
+
+def test_a_user_without_a_run(story):
+    story.without(story.find(route="runs", trace=trace_of(1)))
+    assert ("UNRUN", 1) in story.words()
+
+
 # -- requests that are repeated blindly
 
 def test_two_posts_in_one_run(story):
@@ -269,8 +342,17 @@ def test_a_refused_token_is_no_post(story):
 
 
 def test_a_later_run_that_does_not_look(story):
-    story.without(story.find(path=USERS + "?username=u-2"))
-    story.call(2, "POST", USERS, 409, user="u-2")
+    look = story.find(path=USERS + "?username=u-2")
+    post = {**look, "method": "POST", "path": USERS, "user": "u-2", "status": 409, "told": 409,
+            "t0": look["t1"] + 0.1}
+    story.lines.append(post)
+    assert story.words() == set()
+    for change in ({"told": 0}, {"t1": post["t0"] + 0.1}, {"path": ROLES}, {"method": "HEAD"}):
+        kept = dict(look)
+        look.update(change)
+        assert ("BLIND", 2) in story.words(), change
+        look.update(kept)
+    story.without(look)
     assert ("BLIND", 2) in story.words()
 
 
@@ -281,6 +363,27 @@ def test_deleted_before_it_was_done(story, n):
     delete = next(e for e in story.lines if e.get("entries") == [[f"h{n}", "ok", None]])
     delete["t0"] = 3.2
     assert story.words() == {("EARLY", n)}
+
+
+def test_deleted_although_the_last_step_was_not_confirmed(story):
+    story.find(path=ROLES, trace=trace_of(1)).update(told=0, fate="cut_after")
+    assert story.words() == {("EARLY", 1)}
+
+
+def test_a_copy_before_the_first_run(story):
+    story.find(dead=trace_of(4))["t0"] = 0.5
+    assert ("UNRUN", 4) in story.words()
+
+
+def test_copies_that_nobody_answered_for(story):
+    """It may be there or not, unless it never reached the queue."""
+    copy = story.find(dead=trace_of(4))
+    story.lines.append({**copy, "status": 0, "told": 0, "t0": copy["t0"] - 0.1})
+    assert story.words() == set()
+    story.end["dead"].append(story.letter(4, "exhausted"))
+    assert story.words() == set()
+    story.lines[-1]["fate"] = "cut_before"
+    assert story.words() == {("WRONG LETTER", 4)}
 
 
 def test_deleted_although_the_copy_was_not_confirmed(story):

@@ -77,7 +77,7 @@ def outage(lanes, seconds):
     for lane in lanes:
         lane.scene.back(lane.server)
     for lane in lanes:
-        procs.wait_until("end of the work", lane.at_rest, 60 + 3 * seconds)
+        procs.wait_until("end of the work", lane.at_rest, 600)
     for lane in lanes:
         lane.check()
 

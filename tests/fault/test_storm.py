@@ -15,7 +15,7 @@ def weather(scene, seed, total, longest_s, **storm):
 
 
 def test_a_short_storm(scenes, seed):
-    checker = weather(scenes(), seed, 1000, 300, kills=4, restarts=("keycloak", "queue"), share=0.02)
+    checker = weather(scenes(), seed, 1000, 900, kills=4, restarts=("keycloak", "queue"), share=0.02)
     assert checker.fates == {"user": 985, "dead letter": 15}
     notes, faults = checker.log.notes, checker.log.faults
     assert (notes["kill"], notes["away keycloak"], notes["away queue"]) == (4, 1, 1)
