@@ -3,6 +3,7 @@
  * libraries are spared, since they do not survive it: libev aborts, json-c 0.16 copies a key to
  * NULL, libcurl 7.88 divides by zero in a hash table it could not grow. Sanitizers bring their
  * own malloc: there nothing fails, and the calls are only made. */
+#include "aws/claim_table.h"
 #include "aws/sqs.h"
 
 #include "base/log.h"
@@ -70,6 +71,8 @@ struct scene {
     struct creds *creds;
     struct sqs *sqs;
     struct queue queue;
+    struct dynamodb *table;
+    struct claim_table *claims;
 };
 
 static bool finished;
@@ -156,11 +159,70 @@ static void settle(struct scene *s, long nth)
     assert_null(b.call);
 }
 
+static void claimed(struct shared_call *call)
+{
+    (void)call;
+    finished = true;
+}
+
+static void claim(struct scene *s, long nth)
+{
+    struct shared_call call = {.op = SHARED_DONE,
+                               .key = "k",
+                               .body = "b",
+                               .body_len = 1,
+                               .token = "t",
+                               .for_ms = 1000,
+                               .done = claimed};
+    struct list calls;
+    struct shared store = claim_table_seam(s->claims);
+    list_init(&calls);
+    list_append(&calls, &call.node);
+    finished = failed = false;
+    fail_at = nth;
+    store.ops->start(store.self, &calls);
+    if (list_empty(&calls))
+        turn(s);
+    fail_at = 0;
+    if (call.answer != SHARED_OK)
+        assert_true(failed && strlen(call.text) > 0);
+    assert_null(call.call);
+}
+
+static void never_arm(void *self, struct timer *t, int64_t delay_ms)
+{
+    (void)self, (void)t, (void)delay_ms;
+}
+
+static void never_stop(void *self, struct timer *t)
+{
+    (void)self, (void)t;
+}
+
+static void make_claims(struct scene *s, struct err *e)
+{
+    static const struct timer_ops timer_ops = {.arm = never_arm, .stop = never_stop};
+    struct timers timers = {.ops = &timer_ops};
+    struct random random = {0};
+    struct dynamodb_options where = {
+        .table = "claims", .endpoint = s->server.url, .region = "eu-west-1"};
+    struct claim_table_options o = {.scope = "e/0/q", .remember_ms = 1000};
+    s->table = dynamodb_new(&where, s->fetch, s->creds, e);
+    if (s->table)
+        s->claims = claim_table_new(&o, s->table, &timers, &random);
+    if (s->table && !s->claims)
+        err_set(e, 0, "no memory");
+}
+
 static void scene_free(struct scene *s)
 {
+    claim_table_free(s->claims);
+    dynamodb_free(s->table);
     sqs_free(s->sqs);
     fetch_free(s->fetch);
     creds_free(s->creds);
+    s->claims = NULL;
+    s->table = NULL;
     s->sqs = NULL;
     s->fetch = NULL;
     s->creds = NULL;
@@ -178,9 +240,11 @@ static bool scene_new(struct scene *s, struct err *e)
     s->creds = s->fetch ? creds_new(e) : NULL;
     if (s->creds)
         s->sqs = sqs_new(&o, s->fetch, s->creds, e);
-    if (s->sqs)
-        s->queue = sqs_queue(s->sqs);
-    return s->sqs != NULL;
+    if (!s->sqs)
+        return false;
+    s->queue = sqs_queue(s->sqs);
+    make_claims(s, e);
+    return s->claims != NULL;
 }
 
 /* A client that has made calls before, and one whose buffers and pools are still empty. */
@@ -198,8 +262,11 @@ static void at_every_allocation(void **state)
             any = failed;
             settle(s, n);
             any |= failed;
+            claim(s, n);
+            any |= failed;
             receive(s, 0);
             settle(s, 0);
+            claim(s, 0);
             if (!warm)
                 scene_free(s);
         }
