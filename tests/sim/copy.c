@@ -30,9 +30,9 @@ static void copy_arrives(void *arg, uint64_t number)
     struct call *c = arg;
     (void)number;
     copy_executes(&sim.records[c->records[0]]);
-    if (strikes(FAULT_copy_unheard, 100))
+    if (strikes(FAULT_copy_unheard, 250))
         later(TIMEOUT_MS, c->host, copy_answered, c, QUEUE_UNREACHABLE);
-    else if (strikes(FAULT_copy_late, 100))
+    else if (strikes(FAULT_copy_late, 250))
         later(between(&sim.fault, 1000, TIMEOUT_MS - 1), c->host, copy_answered, c, QUEUE_OK);
     else
         later(between(&sim.fault, 1, 20), c->host, copy_answered, c, QUEUE_OK);
@@ -57,9 +57,9 @@ int wire_copy(void *self, struct queue_copy *q)
         fault_hits[FAULT_copy_denied]++;
         later(between(&sim.fault, 1, 50), h, copy_answered, c, sim.dlq_status);
     } else if ((sim.queue_away && sim.now_ms < sim.faults_end_ms) ||
-               strikes(FAULT_copy_lost, 100)) {
+               strikes(FAULT_copy_lost, 250)) {
         later(between(&sim.fault, 1, TIMEOUT_MS), h, copy_answered, c, QUEUE_UNREACHABLE);
-    } else if (strikes(FAULT_copy_busy, 100)) {
+    } else if (strikes(FAULT_copy_busy, 250)) {
         later(between(&sim.fault, 1, 50), h, copy_answered, c, QUEUE_BUSY);
     } else {
         later(between(&sim.fault, 1, 10), h, copy_arrives, c, 0);

@@ -18,6 +18,19 @@ static struct timer_place *timer_place(struct timer *t)
     return (struct timer_place *)(void *)t->impl;
 }
 
+void host_calm(struct host *h, int *count, int most)
+{
+    if (h->second != sim.now_ms / 1000) {
+        h->second = sim.now_ms / 1000;
+        h->fires = h->empties = 0;
+    }
+    check(INV_calm, ++*count <= most, "host %d did in a second what may happen %d times", h->index,
+          most);
+}
+
+/* Settlements linger for 5 ms, small polls are 25 ms apart. */
+enum { FIRES_MOST = 300 };
+
 static void timer_happens(void *arg, uint64_t number)
 {
     struct timer *t = arg;
@@ -25,6 +38,7 @@ static void timer_happens(void *arg, uint64_t number)
     if (!t->armed || timer_place(t)->number != number)
         return;
     t->armed = false;
+    host_calm(h, &h->fires, FIRES_MOST);
     enter_flow(h);
     t->fire(t);
     leave_flow(h);

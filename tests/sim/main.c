@@ -227,9 +227,11 @@ int main(int argc, char **argv)
             return 1;
         i++;
     }
+    double minutes = (double)clock() / CLOCKS_PER_SEC / 60;
     printf("%" PRIu64 " seeds from %" PRIu64 ": %" PRId64 " message lives, %" PRId64
-           " events, %.1f minutes, no violation\n",
-           i, plan.first, lives, steps, (double)(time(NULL) - began_s) / 60);
+           " events, %.1f minutes, no violation\n%.1f million message lives a minute of one core\n",
+           i, plan.first, lives, steps, (double)(time(NULL) - began_s) / 60,
+           (double)lives / 1e6 / minutes);
     check_report();
     return plan.one ? 0 : check_reach(i);
 }

@@ -38,7 +38,7 @@ static enum outcome choose(const struct run *run)
         run->job->after_ms = between(&sim.handler, 0, (sim.visibility_s - 2) * 1000);
         return OUTCOME_RETRY;
     }
-    if (strikes(FAULT_handler_reject, 20))
+    if (strikes(FAULT_handler_reject, 40))
         return OUTCOME_REJECT;
     return OUTCOME_ACK;
 }
@@ -103,7 +103,6 @@ static void run_ends(void *arg, uint64_t number)
         snprintf(job->target, sizeof job->target, "%s", target_name);
     } else {
         job->probe_answered = job->probes != NULL;
-        job->probe_answered = job->probes != NULL;
         job->outcome = choose(run);
         run->record->failed |= job->outcome != OUTCOME_ACK;
     }
@@ -135,8 +134,10 @@ static void run_sends(void *arg, uint64_t number)
         return;
     }
     run->sent = true;
-    if (run->record->holder == run->host && run->record->holder_life == run->host->life)
-        run->record->wire_until_ms = until_ms;
+    struct record *r = run->record;
+    bool newest = view_of(run->host, r)->handle == r->handle; /* nobody has received it since */
+    if (newest && r->holder == run->host && r->holder_life == run->host->life)
+        r->wire_until_ms = until_ms;
     later(takes_ms, run->host, run_ends, run, 0);
 }
 
@@ -183,8 +184,8 @@ static void start(struct host *h, int worker, struct job *job)
     tell(run->record, "runs in host %d", h->index);
     h->busy[worker]++;
     list_append(&h->running, &run->node);
-    bool thinks = !sim.quiet && chance(&sim.handler, 20); /* before it sends anything */
-    later(between(&sim.handler, 0, thinks ? 4000 : 3), h, run_sends, run, 0);
+    bool thinks = !sim.quiet && chance(&sim.handler, 30); /* before it sends anything */
+    later(between(&sim.handler, 0, thinks ? 8000 : 3), h, run_sends, run, 0);
 }
 
 static void run_jobs(void *self, int worker, struct list *jobs)

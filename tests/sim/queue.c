@@ -107,8 +107,11 @@ static struct record *pick(void)
 
 static struct record *pick_duplicate(void)
 {
-    struct list *node = list_first(&sim.hidden);
-    return node && strikes(FAULT_duplicate, 20) ? list_entry(node, struct record, visible) : NULL;
+    if (list_empty(&sim.hidden) || !strikes(FAULT_duplicate, 20))
+        return NULL;
+    /* either one whose lease has long run, or one whose first answer may still be on its way */
+    struct list *node = chance(&sim.fault, 500) ? sim.hidden.next : sim.hidden.prev;
+    return list_entry(node, struct record, visible);
 }
 
 static void leave_queue(struct record *r, uint64_t how)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LONG_POLL_LOOK_MS = 100 };
+enum { LONG_POLL_LOOK_MS = 100, EMPTIES_MOST = 20 };
 
 static struct job *make_job(const struct record *r, uint64_t handle, int receives)
 {
@@ -56,6 +56,8 @@ static void receive_answered(void *arg, uint64_t number)
             excuse_record(&sim.records[c->records[i]]);
     } else {
         q->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
+        if (c->count == 0)
+            host_calm(h, &h->empties, EMPTIES_MOST);
         for (int i = 0; i < c->count; i++) {
             struct record *r = &sim.records[c->records[i]];
             struct job *job = make_job(r, c->handles[i], c->receives[i]);

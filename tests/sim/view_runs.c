@@ -70,6 +70,24 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
         decide(v, KIND_RELEASE, 0, 0);
 }
 
+/* It was taken in when its host last heard of it. If that is not just now, it has waited for its
+ * key since, and was extended perhaps; which answer counts is known unless there was a later one
+ * that was older, or no memory for a newer one. */
+static void taken_in_again(struct host *h, struct view *v)
+{
+    struct view before = *v;
+    anew(v);
+    if (v->told_lease_ms - lease_length_ms() == sim.now_ms)
+        return;
+    v->slept = true;
+    if (before.told_receives < before.receives || h->unsure)
+        v->odd = h->unsure = true;
+    if (before.handle == v->handle && before.lease_ms > v->lease_ms)
+        v->lease_ms = before.lease_ms;
+    v->extending = before.extending == v->handle ? v->handle : 0;
+    v->extend_ms = 0;
+}
+
 /* Only what is not in hand claims its key. */
 void view_claimed(struct host *h, struct record *r, enum claim answer)
 {
@@ -77,7 +95,7 @@ void view_claimed(struct host *h, struct record *r, enum claim answer)
     check_if(!v->odd, INV_kept, !v->claimed,
              "%s was in the hand of host %d, which has forgotten it", r->id, h->index);
     if (!v->anew && v->odd) /* let go of meanwhile, and taken in again */
-        anew(v);
+        taken_in_again(h, v);
     v->claimed = true;
     h->tally.keyless += r->keyless;
     corners[CORNER_keyless] += r->keyless;

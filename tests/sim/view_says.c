@@ -11,7 +11,8 @@ bool view_is_extension(struct host *h, const struct record *r, const struct queu
     const struct view *v = view_of(h, r);
     /* Retries are always shorter than the lease here. */
     return op == QUEUE_CHANGE && e->visibility_s == sim.visibility_s &&
-           (v->phase != PHASE_DECIDED || (v->odd && !v->sent));
+           (v->phase != PHASE_DECIDED ||
+            (v->odd && (!v->sent || v->visibility_s != sim.visibility_s)));
 }
 
 void view_extends(struct host *h, struct record *r, uint64_t handle)

@@ -52,10 +52,10 @@ class Mutant:
 def hunt(bench, mutant, seeds):
     """→ (caught, words)"""
     bench.put(mutant.apply())
-    sim = bench.link_sim()
+    bench.link()
     first, end, others = 1, seeds + 1, {}
     while first < end:
-        verdict = bench.run_sim(sim, first, end - first)
+        verdict = bench.run_sim(first, end - first)
         if verdict.invariant == mutant.invariant:
             return True, f"{mutant.invariant}, seed {verdict.seed}" + said(others)
         if verdict.end in ("passed", "unreached"):
@@ -85,8 +85,9 @@ def main():
     failed = 0
     began = time.time()
     try:
-        bench.prepare([])
-        clean = bench.run_sim(os.path.join(options.build, "sim"), 1, min(options.seeds, 500))
+        bench.prepare()
+        bench.link()
+        clean = bench.run_sim(1, min(options.seeds, 500))
         if clean.invariant:
             raise Failed(f"the program itself violates {clean.invariant}: {clean.text}")
         for path in paths:

@@ -7,13 +7,36 @@ import re
 import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 VIOLATED = re.compile(r"^VIOLATED (\w+) at .*? seed (\d+): (.*)$", re.M)
 MEMORY_BYTES = 2 << 30  # a mutant that eats memory must not take the machine along
-SECONDS = 120
+SECONDS = 120  # of the processor: the machine may be busy with other things
+WRAP = "-Wl,--wrap=job_free,--wrap=calloc,--wrap=malloc"  # as the Makefile links the simulator
+
+MAIN = """
+#include <stdio.h>
+#include <string.h>
+#define RUNS(test) int test##_main(void);
+#define RUN(test)                                                                                  \\
+    if (strcmp(argv[i], #test) == 0 && test##_main() != 0)                                         \\
+        return 1;
+int sim_main(int, char **);
+%s
+int main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "unit") != 0)
+        return sim_main(argc, argv);
+    for (int i = 2; i < argc; i++) {
+        fprintf(stderr, "UNIT %%s\\n", argv[i]);
+%s
+    }
+    return 0;
+}
+"""
 
 
 class Unbuildable(Exception):
@@ -40,18 +63,15 @@ class Verdict:
                     f"exit {code}")
 
 
-def _limit():
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-
-
-def _run(command, seconds, limit=_limit, env=None):
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=seconds, env=env,
-                              preexec_fn=limit)
-    except subprocess.TimeoutExpired as e:
-        return Verdict(None, (e.stderr or b"").decode(errors="replace"))
-    return Verdict(done.returncode, (done.stderr + done.stdout).decode(errors="replace"))
+def _run(command, seconds, memory_bytes):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        if memory_bytes:
+            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, preexec_fn=limit)
+    code = None if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL) else done.returncode
+    return Verdict(code, (done.stderr + done.stdout).decode(errors="replace"))
 
 
 class Workbench:
@@ -76,12 +96,23 @@ class Workbench:
             raise Failed(f"{' '.join(command)}:\n{done.stderr}{done.stdout}")
         return done.stdout
 
-    def prepare(self, tests):
-        """Builds what every mutant has in common: the simulator and the objects of unit tests."""
+    def prepare(self, tests=()):
+        """Builds what every mutant has in common: the simulator's objects, and those of the unit
+        tests, all for one program: `unit TEST...` runs tests, anything else is the simulator's."""
         self._make(f"{self.build}/sim")
-        for test in tests:
-            self._compile(os.path.join(ROOT, "tests", "unit", test + ".c"), self._at(test + ".o"),
-                          ["-Itests/unit"])
+        self.common = [f"{self.build}/tests/sim/{n[:-2]}.o"
+                       for n in sorted(os.listdir(os.path.join(ROOT, "tests", "sim")))
+                       if n.endswith(".c") and n != "main.c"]
+        for source, name in [("tests/sim/main.c", "sim"),
+                             *((f"tests/unit/{t}.c", t) for t in tests)]:
+            self.common.append(self._at(name + ".o"))
+            self._compile(source, self.common[-1],
+                          ["-I" + os.path.dirname(source), f"-Dmain={name}_main"])
+        with open(self._at("main.c"), "w") as f:
+            f.write(MAIN % ("".join(f"RUNS({t})\n" for t in tests),
+                            "".join(f"RUN({t})\n" for t in tests)))
+        self.common.append(self._at("main.o"))
+        self._compile(self._at("main.c"), self.common[-1])
 
     def _at(self, name):
         return os.path.join(self.folder, name)
@@ -111,28 +142,24 @@ class Workbench:
                     path = f"src/{room}/{name}"
                     yield self.objects.get(path, f"{self.build}/{room}/{name[:-2]}.o")
 
-    def _link(self, target, objects, flags):
+    def link(self):
         done = subprocess.run(
-            [*self.compiler, *self.ldflags, *flags, "-o", target, *objects, *self._rooms(),
-             f"{self.build}/job.o", f"{self.build}/libbase.a", "-Wl,--as-needed", *self.libs],
-            cwd=ROOT, capture_output=True, text=True)
+            [*self.compiler, *self.ldflags, "-fuse-ld=gold", WRAP, "-o", self._at("program"),
+             *self.common, *self._rooms(), f"{self.build}/job.o", f"{self.build}/libbase.a",
+             "-Wl,--as-needed", "-lcmocka", *self.libs], cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             raise Unbuildable(done.stderr)
-        return target
 
-    def link_sim(self):
-        folder = os.path.join(ROOT, "tests", "sim")
-        objects = [f"{self.build}/tests/sim/{n[:-2]}.o"
-                   for n in sorted(os.listdir(folder)) if n.endswith(".c")]
-        return self._link(self._at("sim"), objects,
-                          ["-Wl,--wrap=job_free,--wrap=calloc,--wrap=malloc"])
+    def run_units(self, tests, seconds=SECONDS):
+        """→ verdict, with `test`, the one that failed"""
+        verdict = self.run("unit", *tests, seconds=seconds)
+        verdict.test = "" if verdict.ok else re.findall(r"^UNIT (\w+)$", verdict.text, re.M)[-1]
+        return verdict
 
-    def link_unit(self, test):
-        return self._link(self._at(test), [self._at(test + ".o")], ["-lcmocka"])
+    def run_sim(self, first, seeds, seconds=SECONDS):
+        return self.run("--from", str(first), "--seeds", str(seeds), seconds=seconds)
 
-    def run_sim(self, program, first, seeds, seconds=SECONDS):
-        return self.run([program, "--from", str(first), "--seeds", str(seeds)], seconds)
-
-    def run(self, command, seconds=SECONDS):
+    def run(self, *arguments, seconds):
         # the address sanitizer's shadow does not fit below a limit
-        return _run(command, seconds, None if self.sanitizer else _limit)
+        return _run([self._at("program"), *arguments], seconds,
+                    None if self.sanitizer else MEMORY_BYTES)
