@@ -74,6 +74,7 @@ struct conf {
         double window; /* s */
         double probe;  /* s */
         char *couple;  /* targets, commas between */
+        int storm;     /* runs by which a failure storm is told; 0: never */
     } breaker;
     struct {
         int max;     /* requests at once, for each target; 0: as many as it can take */

@@ -100,6 +100,8 @@ const struct conf_key conf_keys[] = {
      .help = "time between two probes"},
     {"breaker.couple", KEY_LIST, AT(breaker.couple),
      .help = "targets that hold intake even if handlers catch errors"},
+    {"breaker.storm", KEY_INT, AT(breaker.storm), .def = "20", RANGE(0, 100),
+     .help = "hold intake when nearly all of so many runs failed alike; 0: never"},
     {"targets.max", KEY_INT, AT(targets.max), RANGE(1, 1000),
      .help = "most requests at once to a target; else as many as it takes well"},
     {"targets.fixed", KEY_INT, AT(targets.fixed), RANGE(1, 1000),

@@ -16,6 +16,7 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
     intake_init(f);
     target_init(f);
     limits_init(f);
+    storm_init(&f->storm.policy, options->storm_window);
     lease_init(f);
     dlq_init(f);
     settle_init(f);

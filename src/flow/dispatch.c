@@ -61,7 +61,7 @@ static void hand_over(struct flow *f, struct message *m, int worker)
     m->state = RUNNING;
     m->out = true;
     job->worker = worker;
-    job->probes = m->probes ? m->probes->name : NULL;
+    job->probes = m->probes && !m->probes->storm ? m->probes->name : NULL;
     job->attempt = m->receive_count + m->reruns;
     f->dispatch.busy[worker]++;
     f->dispatch.running++;

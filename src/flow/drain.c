@@ -138,7 +138,10 @@ void drain_check(struct flow *f)
     const char *left = f->drain.out_of_time ? "some handlers were given up in the middle"
                        : f->drain.gave_up   ? "some settlements did not get through"
                                             : "";
-    flow_finish(f, *left ? FLOW_OUT_OF_TIME : FLOW_DRAINED, left);
+    if (!*left && f->storm.ends)
+        flow_finish(f, FLOW_LEFT_LATER, "left for later: nearly all messages fail alike");
+    else
+        flow_finish(f, *left ? FLOW_OUT_OF_TIME : FLOW_DRAINED, left);
 }
 
 void flow_finish(struct flow *f, enum flow_end end, const char *text)

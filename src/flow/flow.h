@@ -45,6 +45,7 @@ struct flow_options {
     const char *couple;  /* targets that hold intake also when handlers catch their errors: comma
                           * between, as scheme://host:port; NULL: none */
     struct board *board; /* where open targets are published; NULL: nowhere */
+    int storm_window;    /* runs by which a failure storm is told; 0: there are none */
     double rate;         /* messages per second; 0: no limit */
     bool until_empty;
     int64_t patience_ms; /* until_empty: a retry of ours due within this is waited for */

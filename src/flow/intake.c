@@ -14,7 +14,7 @@ enum {
     ATTEMPT_MS = 240000, /* SQS knows an attempt id for five minutes; less what a call takes */
 };
 
-static int held(const struct flow *f)
+int intake_held(const struct flow *f)
 {
     int settling = f->settle.settling - SETTLING_FREE;
     return f->dispatch.buffered_count + f->dispatch.running + f->targets.parked + f->keys.waiting +
@@ -45,7 +45,7 @@ static void ask_slots(struct flow *f, struct grant *g)
     int permits = limits_permits(f, &by);
     g->capacity = dispatch_capacity(f);
     g->batch = f->options.batch;
-    int free = g->capacity - held(f) - f->intake.reserved;
+    int free = g->capacity - intake_held(f) - f->intake.reserved;
     if (permits == 0)
         g->link = LINK_RETRY_AFTER;
     else if (free <= 0 && f->intake.open == 0)
@@ -64,7 +64,7 @@ static struct grant ask_chain(struct flow *f)
     lower(&g, &g.batch, rate_grant(&f->intake.rate, flow_now(f)), LINK_RATE);
     if (g.link == LINK_RATE && f->intake.open > 0)
         g.link = LINK_NONE; /* the open ones have it all */
-    lower(&g, &g.capacity, target_permits(f), LINK_TARGET);
+    lower(&g, &g.capacity, target_permits(f), f->storm.raging ? LINK_STORM : LINK_TARGET);
     if (f->intake.backing_off)
         lower(&g, &g.capacity, 0, LINK_QUEUE);
     if (f->intake.paused)
@@ -177,7 +177,7 @@ void intake_kick(struct flow *f)
         if (g.capacity == 0 || g.batch == 0 || (f->intake.open > 0 && !f->intake.answered))
             return;
         struct polls_ask ask = {.capacity = g.capacity,
-                                .in_hand = held(f),
+                                .in_hand = intake_held(f),
                                 .reserved = f->intake.reserved,
                                 .open = f->intake.open,
                                 .batch = g.batch,

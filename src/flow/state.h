@@ -21,6 +21,7 @@
 #include "policy/limit.h"
 #include "policy/polls.h"
 #include "policy/rate.h"
+#include "policy/storm.h"
 #include "seam.h"
 
 enum {
@@ -110,6 +111,7 @@ enum intake_link {
     LINK_GROUPS, /* FIFO: too many wait behind the first of their group */
     LINK_RATE,
     LINK_TARGET, /* one is down */
+    LINK_STORM,  /* nearly all messages fail alike */
     LINK_QUEUE,  /* the last receive failed */
     LINK_PAUSE,
     LINK_STOP,
@@ -150,6 +152,8 @@ struct target {
     struct breaker breaker; /* of calls, also of those whose errors handlers caught */
     bool coupled;           /* they hold intake too */
     bool down;
+    bool storm;            /* no server: messages that fail alike (storm.c) */
+    int tries;             /* of a storm, that failed */
     bool external;         /* somebody else tries it and will say when it is back */
     int trial;             /* down, and short of messages to try it with: so many may be in hand */
     struct list parked;    /* oldest first */
@@ -218,6 +222,12 @@ struct flow {
         struct timer tick;
         struct timer again; /* when the next request may start */
     } limits;
+
+    struct { /* storm.c */
+        struct storm policy;
+        bool raging;
+        bool ends; /* the flow, for it */
+    } storm;
 
     struct { /* target.c */
         struct table by_name;
@@ -310,8 +320,9 @@ void batch_free(struct batch_call *c);
 /* intake.c: opens what polls it may. Safe to call at any time. */
 void intake_init(struct flow *f);
 void intake_kick(struct flow *f);
-void intake_stop(struct flow *f); /* no more polls; open ones go on */
-void intake_cut(struct flow *f);  /* cancels the open ones */
+int intake_held(const struct flow *f); /* messages that count as in hand */
+void intake_stop(struct flow *f);      /* no more polls; open ones go on */
+void intake_cut(struct flow *f);       /* cancels the open ones */
 
 /* admit.c: takes the jobs of an answer. */
 void admit_jobs(struct flow *f, struct list *jobs, int64_t first_byte_ms);
@@ -336,7 +347,8 @@ int dispatch_capacity(struct flow *f); /* slots and prefetch */
 
 /* verdict.c: puts a message that ran where its verdict says. */
 void verdict_retry(struct flow *f, struct message *m);
-void verdict_forget(struct flow *f, struct message *m);              /* its key */
+bool verdict_is_exhausted(const struct flow *f, const struct message *m); /* by this failure */
+void verdict_forget(struct flow *f, struct message *m);                   /* its key */
 bool verdict_is_last(const struct flow *f, const struct message *m); /* no receive is left to it */
 
 /* group.c: all of it does nothing on a standard queue. */
@@ -349,6 +361,12 @@ void group_leave(struct flow *f, struct message *m);
 bool group_again(struct flow *f, struct message *m, int delay_s); /* false: it cannot stay */
 bool group_full(const struct flow *f);
 void group_drain(struct flow *f);
+
+/* storm.c: true if the message failed in a storm: then storm_park takes it. */
+bool storm_catches(struct flow *f, struct message *m);
+void storm_park(struct flow *f, struct message *m);
+void storm_over(struct flow *f);
+void storm_check_end(struct flow *f);
 
 /* limits.c: messages that may run at once; `by` is the target that makes it so few, or NULL. */
 void limits_init(struct flow *f);
@@ -366,8 +384,11 @@ void target_free(struct flow *f);
 bool target_blames(
     const struct message *m); /* the failure is the message's own, not the target's */
 void target_failed(struct flow *f, struct message *m); /* its run was: the target is down */
-void target_park(struct flow *f, struct message *m);   /* until the target is back */
-void target_probe_ended(struct message *m);            /* not by the target's failure */
+void target_park_in(struct flow *f, struct message *m, const char *name);
+bool target_storm_rises(struct flow *f, const char *name, const char *why); /* false: no memory */
+void target_storm_failed(struct message *m);                                /* what tried it did */
+void target_park(struct flow *f, struct message *m); /* until the target is back */
+void target_probe_ended(struct message *m);          /* not by the target's failure */
 void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *));
 const struct target *target_longest_down(const struct flow *f);
 int target_permits(const struct flow *f); /* messages that may be in hand on its account */

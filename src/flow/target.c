@@ -91,8 +91,11 @@ static struct message *next_to_probe(struct target *t)
 
 /* How many messages may be in hand to try the target with, `m` among them; 0: no more are needed.
  */
-static int company(const struct target *t, const struct message *m)
+static int company(struct target *t, const struct message *m)
 {
+    int others = intake_held(t->flow) - t->flow->keys.waiting;
+    if (t->storm)
+        return !m || ++t->tries % COMPANY_AFTER == 0 ? others + 1 + (m != NULL) : 0;
     if (!m)
         return 1;
     bool alone = list_empty(&t->parked) && t->flow->dispatch.buffered_count == 0;
@@ -121,7 +124,7 @@ static void send_probe(struct target *t)
 /* Calls to it fail at once, but for those that are to try it. */
 static void publish(const struct target *t)
 {
-    if (t->flow->options.board)
+    if (t->flow->options.board && !t->storm)
         board_set(t->flow->options.board, t->name, t->down ? !t->external : t->breaker.open);
 }
 
@@ -191,8 +194,16 @@ static void go_down(struct target *t, const char *why, bool external)
     f->targets.down++;
     breaker_open(&t->breaker, t->since_ms);
     publish(t);
-    log_with(LOG_WARN, "target is down: receiving nothing, what is in hand waits here",
-             LF_TEXT("target", t->name), LF_TEXT("reason", why));
+    if (t->storm)
+        log_with(
+            LOG_ERROR,
+            "failure storm: nearly all messages fail alike, so the handler or what it relies on "
+            "is at fault, not they; receiving nothing, they wait here and one of them tries "
+            "again every few seconds (breaker.storm)",
+            LF_TEXT("reason", why));
+    else
+        log_with(LOG_WARN, "target is down: receiving nothing, what is in hand waits here",
+                 LF_TEXT("target", t->name), LF_TEXT("reason", why));
     probe_again(t);
 }
 
@@ -209,13 +220,18 @@ static void go_up(struct target *t, bool proven)
     breaker_close(&t->breaker, flow_now(f));
     limit_restart(&t->limit, flow_now(f));
     publish(t);
-    log_with(LOG_INFO, "target is back: receiving again", LF_TEXT("target", t->name),
+    if (t->storm)
+        storm_over(f);
+    log_with(LOG_INFO,
+             t->storm ? "the failure storm is over: receiving again"
+                      : "target is back: receiving again",
+             LF_TEXT("target", t->storm ? NULL : t->name),
              LF_SECONDS("down_s", (double)(flow_now(f) - t->since_ms) / 1000.0));
     struct list *node;
     while ((node = list_first(&t->parked))) {
         struct message *m = list_entry(node, struct message, node);
         unpark(f, m);
-        m->comebacks += proven;
+        m->comebacks += proven && !t->storm;
         m->reruns++;
         dispatch_buffer(f, m, false);
     }
@@ -260,8 +276,13 @@ void target_failed(struct flow *f, struct message *m)
 
 void target_park(struct flow *f, struct message *m)
 {
+    target_park_in(f, m, m->job->target);
+}
+
+void target_park_in(struct flow *f, struct message *m, const char *name)
+{
     struct job *job = m->job;
-    struct target *t = find(f, job->target);
+    struct target *t = find(f, name);
     int64_t now = flow_now(f);
     if (m->parked_ms == 0)
         m->parked_ms = now;
@@ -269,20 +290,42 @@ void target_park(struct flow *f, struct message *m)
         verdict_retry(f, m);
         return;
     }
-    log_with(LOG_INFO, "parked", LF_TEXT("id", job->id), LF_TEXT("target", t->name),
-             LF_TEXT("reason", job->reason), LF_TEXT("at", *job->at ? job->at : NULL),
-             LF_INT("attempt", job->attempt));
+    log_with(LOG_INFO, "parked", LF_TEXT("id", job->id),
+             LF_TEXT("target", t->storm ? NULL : t->name), LF_TEXT("reason", job->reason),
+             LF_TEXT("at", *job->at ? job->at : NULL), LF_INT("attempt", job->attempt));
     park(t, m);
+}
+
+/* It did what its author wanted. */
+static bool ended_well(const struct job *job)
+{
+    return job->outcome == OUTCOME_ACK || (job->outcome == OUTCOME_REJECT && !*job->kind);
+}
+
+bool target_storm_rises(struct flow *f, const char *name, const char *why)
+{
+    struct target *t = get(f, name);
+    if (!t)
+        return false;
+    t->storm = true;
+    t->tries = 0;
+    go_down(t, why, false);
+    return true;
+}
+
+void target_storm_failed(struct message *m)
+{
+    end_probe(m);
 }
 
 void target_probe_ended(struct message *m)
 {
     struct target *t = m->probes;
-    bool answered = !m->out && m->job->probe_answered;
+    bool answered = !m->out && (t->storm ? ended_well(m->job) : m->job->probe_answered);
     end_probe(m);
     if (answered)
         go_up(t, true);
-    else
+    else if (!t->storm)
         send_probe(t); /* it proved nothing: the next one */
 }
 

@@ -38,6 +38,11 @@ static bool is_exhausted(const struct flow *f, const struct message *m)
     return f->options.max_receives > 0 && m->receive_count + m->failures > f->options.max_receives;
 }
 
+bool verdict_is_exhausted(const struct flow *f, const struct message *m)
+{
+    return f->options.max_receives > 0 && m->receive_count + m->failures >= f->options.max_receives;
+}
+
 static void verdict_dead(struct flow *f, struct message *m, bool exhausted)
 {
     keys_free(f, m);
@@ -78,10 +83,17 @@ static void verdict(struct flow *f, struct message *m)
     struct job *job = m->job;
     bool park = job->target_failed && job->outcome == OUTCOME_RETRY && !f->drain.draining &&
                 !target_blames(m);
+    bool storm = !park && storm_catches(f, m);
     if (park)
         target_failed(f, m);
+    else if (m->probes && storm && m->probes->storm)
+        target_storm_failed(m);
     else if (m->probes)
         target_probe_ended(m);
+    if (storm) {
+        storm_park(f, m);
+        return;
+    }
     if (job->outcome == OUTCOME_ACK)
         keys_acked(f, m);
     if (m->lost) {
@@ -126,6 +138,7 @@ void flow_verdicts(struct flow *f, struct list *jobs)
         if (m->state == RUNNING) /* otherwise a drain that ran out of time has decided */
             verdict(f, m);
     }
+    storm_check_end(f);
     dispatch_kick(f);
     intake_kick(f);
     drain_check(f);

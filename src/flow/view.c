@@ -18,6 +18,8 @@ static const char *words_of(const struct flow *f, enum intake_link link)
         return "the rate";
     case LINK_TARGET:
         return "a target is down";
+    case LINK_STORM:
+        return "nearly all messages fail alike (a failure storm): see the log for how";
     case LINK_QUEUE:
         return "the queue cannot be received from";
     case LINK_PAUSE:
@@ -81,6 +83,8 @@ void flow_each_target(const struct flow *f, void (*each)(void *arg, const struct
     for (size_t i = 0; i <= f->targets.by_name.mask; i++)
         for (struct table_node *n = f->targets.by_name.buckets[i]; n; n = n->next) {
             const struct target *t = table_entry(n, struct target, by_name);
+            if (t->storm)
+                continue;
             struct target_view view = {.name = t->name, .parked = count(&t->parked)};
             if (t->down) {
                 view.breaker = t->probe ? BREAKER_TRYING : BREAKER_OPEN;

@@ -349,6 +349,7 @@ static int make_flow(struct host *h, struct err *e)
                              .breaker_failures = c->breaker.failures,
                              .breaker_window_ms = ms(c->breaker.window),
                              .couple = h->couple,
+                             .storm_window = c->breaker.storm,
                              .board = &h->board,
                              .rate = c->rate,
                              .drain_ms = ms(c->drain),

@@ -1,0 +1,245 @@
+/* Failure storms: nearly all messages fail alike. The queue would move a message after three
+ * receives. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "flow_world.h"
+
+#include "base/log.h"
+
+#include <cmocka.h>
+
+static struct world w;
+static int next_id;
+static int receives; /* of the messages that come */
+
+static void begin(bool until_empty)
+{
+    struct flow_options o = world_options();
+    o.storm_window = 20;
+    o.max_receives = 3;
+    o.dead_letters = true;
+    o.log_settled = 0;
+    o.until_empty = until_empty;
+    next_id = 1;
+    receives = 1;
+    world_begin(&w, &o, 2, 4);
+}
+
+static void receive_all(void)
+{
+    while (w.receive_count > 0) {
+        struct queue_receive *r = world_take_receive(&w);
+        r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
+        r->first_byte_ms = w.now_ms;
+        for (int i = 0; i < r->max; i++, next_id++) {
+            char id[20], handle[20];
+            snprintf(id, sizeof id, "m%d", next_id);
+            snprintf(handle, sizeof handle, "h%d", next_id);
+            list_append(&r->jobs, &world_job(id, handle, receives)->node);
+        }
+        r->done(r);
+    }
+}
+
+static struct job *oldest(void)
+{
+    return list_entry(list_first(&w.running), struct job, node);
+}
+
+static void end_oldest(enum outcome outcome, const char *kind, const char *at)
+{
+    struct job *job = oldest();
+    char id[40];
+    snprintf(id, sizeof id, "%s", job->id);
+    snprintf(job->kind, sizeof job->kind, "%s", kind);
+    snprintf(job->at, sizeof job->at, "%s", at);
+    atomic_store(&job->wire_until_ms, WIRE_ANSWERED);
+    world_verdict(&w, id, outcome);
+}
+
+/* A bad handler, for so long: whatever runs fails. Returns how many runs that were. */
+static int fail_for(int64_t ms, enum outcome outcome)
+{
+    int runs = 0;
+    for (int64_t end = w.now_ms + ms; w.now_ms < end; world_pass(&w, 50)) {
+        world_answer_all(&w);
+        receive_all();
+        for (int n = world_running_count(&w); n > 0; n--, runs++)
+            end_oldest(outcome, "lua", "register.lua:14");
+        assert_int_equal(w.copy_count, 0); /* none goes to the dead-letter queue */
+    }
+    return runs;
+}
+
+static const char *hold(void)
+{
+    static struct flow_view v;
+    flow_look(w.flow, &v);
+    return v.hold ? v.hold : "";
+}
+
+/* The handler is mended: all that waits is acked. */
+static void mended(void)
+{
+    for (int i = 0; i < 200; i++) {
+        world_pass(&w, 50);
+        world_answer_all(&w);
+        for (int n = world_running_count(&w); n > 0; n--)
+            end_oldest(OUTCOME_ACK, "", "");
+        if (i > 100)
+            receive_all();
+    }
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    assert_int_equal(v.parked, 0);
+    assert_null(strstr(hold(), "storm"));
+}
+
+static void a_bad_handler(void **state)
+{
+    (void)state;
+    begin(false);
+    int runs = fail_for(2000, OUTCOME_RETRY);
+    assert_in_range(runs, 20, 40);
+    assert_non_null(strstr(hold(), "failure storm"));
+    int64_t received = flow_counts(w.flow)->received;
+    runs = fail_for(60000, OUTCOME_RETRY);
+    assert_in_range(runs, 20, 40);                                          /* one every 2 s */
+    assert_in_range(flow_counts(w.flow)->received - received, 1, runs / 3); /* a fresh one a few */
+    assert_int_equal(flow_counts(w.flow)->rejected, 0);
+    mended();
+    assert_true(flow_counts(w.flow)->received > received + 20);
+    world_end(&w);
+}
+
+/* All at their last receive: not even the first few are lost. */
+static void at_the_last_receive(void **state)
+{
+    (void)state;
+    begin(false);
+    receives = 3;
+    receive_all();
+    for (int i = 0; i < 2; i++) /* nobody can tell yet */
+        end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+    assert_int_equal(w.copy_count, 2);
+    while (w.copy_count > 0)
+        world_copied(&w, QUEUE_OK);
+    fail_for(30000, OUTCOME_RETRY);
+    assert_non_null(strstr(hold(), "failure storm"));
+    mended();
+    world_end(&w);
+}
+
+static void errors_that_reject(void **state)
+{
+    (void)state;
+    begin(false);
+    receive_all();
+    for (int i = 0; i < 2; i++)
+        end_oldest(OUTCOME_REJECT, "invalid", "register.lua:14");
+    while (w.copy_count > 0)
+        world_copied(&w, QUEUE_OK);
+    end_oldest(OUTCOME_REJECT, "invalid", "register.lua:14");
+    assert_int_equal(w.copy_count, 0);
+    assert_non_null(strstr(hold(), "failure storm"));
+    world_end(&w);
+}
+
+/* What the author asks for, and a server's failure, are no storm. */
+static void what_is_none(void **state)
+{
+    (void)state;
+    begin(false);
+    for (int i = 0; i < 60; i++) {
+        world_pass(&w, 50);
+        world_answer_all(&w);
+        receive_all();
+        end_oldest(i % 2 ? OUTCOME_REJECT : OUTCOME_RETRY, "", "");
+        while (w.copy_count > 0)
+            world_copied(&w, QUEUE_OK);
+        assert_null(strstr(hold(), "storm"));
+    }
+    for (int i = 0; i < 60; i++) { /* every fifth goes well */
+        world_pass(&w, 50);
+        world_answer_all(&w);
+        receive_all();
+        if (i % 5)
+            end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+        else
+            end_oldest(OUTCOME_ACK, "", "");
+        assert_null(strstr(hold(), "storm"));
+    }
+    world_end(&w);
+}
+
+/* Some of them are bad by themselves; a fresh one brings everything back. */
+static void a_clump_of_bad_ones(void **state)
+{
+    (void)state;
+    begin(false);
+    fail_for(2000, OUTCOME_RETRY);
+    int bad = next_id;
+    for (int i = 0; i < 600 && strstr(hold(), "storm"); i++) {
+        world_pass(&w, 50);
+        world_answer_all(&w);
+        receive_all();
+        for (int n = world_running_count(&w); n > 0; n--) {
+            if (atoi(oldest()->id + 1) < bad)
+                end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+            else
+                end_oldest(OUTCOME_ACK, "", "");
+        }
+    }
+    assert_null(strstr(hold(), "storm"));
+    world_end(&w);
+}
+
+static void a_run_to_the_end_ends(void **state)
+{
+    (void)state;
+    begin(true);
+    for (int i = 0; i < 200 && !w.ended; i++) {
+        world_answer_all(&w);
+        receive_all();
+        for (int n = world_running_count(&w); n > 0; n--)
+            end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+        world_pass(&w, 50);
+    }
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_LEFT_LATER);
+    assert_non_null(strstr(w.end_text, "fail alike"));
+    assert_int_equal(w.copy_count, 0);
+    world_end(&w);
+}
+
+static void a_drain_gives_back(void **state)
+{
+    (void)state;
+    begin(false);
+    fail_for(2000, OUTCOME_RETRY);
+    flow_drain(w.flow);
+    for (int i = 0; i < 100 && !w.ended; i++) {
+        world_answer_all(&w);
+        for (int n = world_running_count(&w); n > 0; n--)
+            end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+        world_pass(&w, 50);
+    }
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_DRAINED);
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_bad_handler),       cmocka_unit_test(at_the_last_receive),
+        cmocka_unit_test(errors_that_reject),  cmocka_unit_test(what_is_none),
+        cmocka_unit_test(a_clump_of_bad_ones), cmocka_unit_test(a_run_to_the_end_ends),
+        cmocka_unit_test(a_drain_gives_back),
+    };
+    log_setup(LOG_TEXT, LOG_ERROR + 1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
