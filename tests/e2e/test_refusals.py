@@ -61,13 +61,16 @@ def check_the_end(scene, host):
 def check_that_it_waits(scene, host, seconds):
     """Parked, not hammering: about one probe a second, and they take turns. No receive is begun."""
     host.wait_says("receiving nothing", "parked")
-    time.sleep(1)
+    host.wait_for("all that came to be parked", lambda: len(
+        {e["id"] for e in host.log() if e["msg"] == "parked"}) ==
+        len(scene.wire.times_received()) - 1)
+    time.sleep(2)  # a poll that was open when the target went down has ended
     mark = len(scene.wire.log())
     time.sleep(seconds)
     log = scene.wire.log()[mark:]
     refused = [e for e in log if e["status"] in (400, 401, 403)]
     assert len(refused) <= 2 * (seconds + 1)  # a token, too, may be asked for twice
-    assert not [e for e in log if e["target"] == "ReceiveMessage" and e["t0"] > log[0]["t1"] + 2]
+    assert not [e for e in log if e["target"] == "ReceiveMessage"]
 
 
 def test_a_role_that_is_taken_away_for_a_while(scene, keycloak):
@@ -83,8 +86,10 @@ def test_a_role_that_is_taken_away_for_a_while(scene, keycloak):
         send(scene, 1, TOTAL - 1)
         host.wait_says("answered 403", "lacks the role manage-users of realm-management",
                        "target is down")
-        check_that_it_waits(scene, host, 3)
-        assert keycloak.admin("POST", roles, manage).status == 204
+        try:
+            check_that_it_waits(scene, host, 3)
+        finally:
+            assert keycloak.admin("POST", roles, manage).status == 204
         host.wait_says("target is back")
         check_the_end(scene, host)
 
@@ -93,7 +98,7 @@ def test_tokens_that_are_refused_for_a_while(scene, keycloak):
     """Revoked up to a time that is still to come: fresh ones are refused as well."""
     with start(scene) as host:
         host.wait_for("the first", lambda: len(host.settled()) == 1)
-        change_realm(scene, keycloak, notBefore=int(time.time()) + 9)
+        change_realm(scene, keycloak, notBefore=int(time.time()) + 12)
         send(scene, 1, TOTAL - 1)
         host.wait_says("answered 401", "it refused a fresh token", "target is down")
         check_that_it_waits(scene, host, 2)
@@ -124,8 +129,10 @@ def test_a_client_that_is_disabled_for_a_while(scene, keycloak):
         time.sleep(4)
         send(scene, 1, TOTAL - 1)
         host.wait_says("no token from Keycloak", 'for client "luahost-svc"', "target is down")
-        check_that_it_waits(scene, host, 2)
-        keycloak.admin("PUT", f"{path}/clients/{client['id']}", {**client, "enabled": True})
+        try:
+            check_that_it_waits(scene, host, 2)
+        finally:
+            keycloak.admin("PUT", f"{path}/clients/{client['id']}", {**client, "enabled": True})
         host.wait_says("target is back")
         check_the_end(scene, host)
 

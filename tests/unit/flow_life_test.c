@@ -85,6 +85,25 @@ static void handlers_wish_is_clamped(void **state)
     world_end(&w);
 }
 
+static void retries_go_ten_a_call(void **state)
+{
+    (void)state;
+    begin(1, 20);
+    world_bring(&w, 1, 10);
+    for (int i = 1; i <= 10; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "m%d", i);
+        assert_int_equal(w.batch_count, 0);
+        world_verdict(&w, id, OUTCOME_RETRY);
+    }
+    assert_int_equal(w.batch_count, 1); /* a full batch does not linger */
+    assert_int_equal(w.batches[0]->op, QUEUE_CHANGE);
+    assert_int_equal(w.batches[0]->count, 10);
+    world_answer_all(&w);
+    assert_int_equal(flow_counts(w.flow)->retried, 10);
+    world_end(&w);
+}
+
 /* A server that is overloaded for a minute and says "in a second" each time: the backoff grows all
  * the same, or the message would be out of receives before the minute is over. */
 static void a_failures_wish_comes_on_top_of_the_backoff(void **state)
@@ -456,6 +475,7 @@ int main(void)
         cmocka_unit_test(receives_only_for_free_slots),
         cmocka_unit_test(failed_message_runs_again_and_its_key_is_free),
         cmocka_unit_test(handlers_wish_is_clamped),
+        cmocka_unit_test(retries_go_ten_a_call),
         cmocka_unit_test(a_failures_wish_comes_on_top_of_the_backoff),
         cmocka_unit_test(acked_key_is_deleted_unrun),
         cmocka_unit_test(redelivery_in_hand_renews_the_handle),
