@@ -41,6 +41,9 @@ class Host:
         self.run = uuid.uuid4().hex[:6]
         self.config_path = os.path.join(folder, f"conf-{self.run}.lua")
         if isinstance(config, dict):
+            # not the default port of every host: suites run side by side
+            admin = {"listen": "127.0.0.1:0", **config.get("admin", {})}
+            config = {**config, "admin": admin}
             config = "return " + lua(config) + "\n"
         with open(self.config_path, "w") as f:
             f.write(config)
