@@ -30,6 +30,7 @@ struct claim_table {
 };
 
 enum step {
+    STEP_CLOCK, /* nothing is known of the endpoint's clock yet: it is asked for */
     STEP_FIRST,
     STEP_NOT_OURS, /* done once more: the claim is not the token's any more */
     STEP_TRIM,
@@ -101,6 +102,16 @@ static void finish(struct change *k, enum shared_answer answer)
 
 /* ---- one try ---- */
 
+/* Any answer to it tells the time, also that it is not allowed. */
+static void write_question(struct change *k)
+{
+    const char *table = dynamodb_table(k->claims->table);
+    buf_clear(&k->body);
+    buf_str(&k->body, "{\"TableName\":");
+    buf_json(&k->body, table, strlen(table));
+    buf_char(&k->body, '}');
+}
+
 static void write_body(struct change *k)
 {
     struct claim_table *c = k->claims;
@@ -132,8 +143,8 @@ static int send(struct change *k, struct err *e)
     int64_t left_ms = k->give_up_ms - clock_boot_ms();
     if (k->body.failed)
         return err_set(e, 0, "no memory");
-    k->wire = dynamodb_ask(c->table, "UpdateItem", k->body.data, (int)least(left_ms, TRY_MS),
-                           answered, k, e);
+    k->wire = dynamodb_ask(c->table, k->step == STEP_CLOCK ? "DescribeTable" : "UpdateItem",
+                           k->body.data, (int)least(left_ms, TRY_MS), answered, k, e);
     if (!k->wire)
         return -1;
     k->tries++;
@@ -147,13 +158,24 @@ static int send(struct change *k, struct err *e)
  * claim lasts at least as long as its owner believes. */
 static int try_it(struct change *k, struct err *e)
 {
+    if (k->step == STEP_FIRST && !dynamodb_knows_time(k->claims->table))
+        k->step = STEP_CLOCK;
     if (k->tries == 0)
         k->call->sent_ms = clock_boot_ms();
-    write_body(k);
+    if (k->step == STEP_CLOCK)
+        write_question(k);
+    else
+        write_body(k);
     return send(k, e);
 }
 
 /* ---- turns ---- */
+
+/* The first one asks for the time. */
+static bool is_full(const struct claim_table *c)
+{
+    return c->open >= (dynamodb_knows_time(c->table) ? OPEN_MAX : 1);
+}
 
 static bool has_time(const struct change *k, int64_t now_ms)
 {
@@ -175,7 +197,7 @@ static void pump(struct claim_table *c)
     list_init(&over);
     list_for_each (node, &c->waiting) {
         struct change *k = list_entry(node, struct change, node);
-        if (has_time(k, now_ms) && (k->due_ms > now_ms || c->open >= OPEN_MAX)) {
+        if (has_time(k, now_ms) && (k->due_ms > now_ms || is_full(c))) {
             next_ms = least(next_ms, k->due_ms > now_ms ? k->due_ms : k->give_up_ms - TRY_LEAST_MS);
             continue;
         }
@@ -236,9 +258,9 @@ static bool next_step(struct change *k, enum step step)
     struct err e;
     k->step = step;
     k->tries = 0;
-    if (step == STEP_NOT_OURS) {
+    if (step != STEP_TRIM) {
         k->due_ms = clock_boot_ms();
-        list_append(&k->claims->waiting, &k->node);
+        list_prepend(&k->claims->waiting, &k->node);
         return true;
     }
     return send(k, &e) == 0; /* if it cannot be, the next done does it */
@@ -283,7 +305,9 @@ static void answered(void *arg, const struct dynamodb_result *result, struct jso
     k->wire = NULL;
     list_remove(&k->node);
     c->open--;
-    if (result->status == DYNAMODB_OK)
+    if (k->step == STEP_CLOCK && dynamodb_knows_time(c->table))
+        next_step(k, STEP_FIRST);
+    else if (result->status == DYNAMODB_OK)
         done(k, answer);
     else if (result->status == DYNAMODB_CONDITION)
         condition_failed(k, answer);
@@ -303,9 +327,10 @@ static void start(void *self, struct list *calls)
         struct err e = {.text = "no memory"};
         call->text[0] = '\0';
         call->wait_ms = -1;
-        if (k && c->open >= OPEN_MAX)
+        bool waits = k && is_full(c);
+        if (waits)
             list_append(&c->waiting, &k->node);
-        if (!k || (c->open < OPEN_MAX && try_it(k, &e) != 0)) {
+        if (!k || (!waits && try_it(k, &e) != 0)) {
             call->answer = SHARED_AWAY;
             fail_text(call, e.text);
             if (k)
@@ -315,7 +340,8 @@ static void start(void *self, struct list *calls)
         call->call = k;
         list_remove(&call->node);
     }
-    pump(c);
+    if (!list_empty(&c->waiting)) /* their turn comes from the loop, as every `done` does */
+        c->timers.ops->arm(c->timers.self, &c->timer, 0);
 }
 
 struct shared claim_table_seam(struct claim_table *c)

@@ -16,8 +16,8 @@
  * machine's (dynamodb_time), so hosts whose clocks differ by minutes agree to within about a
  * second and half a round trip. A claim is taken over CLAIM_TABLE_GRACE_MS after its end, so that
  * it has ended for its owner before, whichever of the two errs. A claim must be much longer than
- * that. Only before the endpoint's first answer, and where answers have no Date, is it this
- * machine's clock. */
+ * that. Before the endpoint's first answer it is asked for its time (DescribeTable; a refusal has a
+ * Date, too). Where answers have none, it is this machine's clock. */
 #ifndef AWS_CLAIM_TABLE_H
 #define AWS_CLAIM_TABLE_H
 

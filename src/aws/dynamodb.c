@@ -17,6 +17,7 @@ struct dynamodb {
     struct aws_client client;
     char *table;
     int64_t clock_ms; /* the endpoint's clock, less CLOCK_BOOTTIME */
+    bool has_answered;
 };
 
 struct dynamodb_call {
@@ -84,12 +85,18 @@ int64_t dynamodb_time(const struct dynamodb *d, int64_t boot_ms)
     return boot_ms + d->clock_ms;
 }
 
+bool dynamodb_knows_time(const struct dynamodb *d)
+{
+    return d->has_answered;
+}
+
 /* Its Date names a second, somewhere between the request and the answer's first byte. What is known
  * of its clock is moved only as far as that demands. */
 static void follow_clock(struct dynamodb *d, const struct dynamodb_call *c,
                          const struct fetch_response *r)
 {
     int64_t date_ms;
+    d->has_answered |= r->result == FETCH_OK;
     if (r->result != FETCH_OK || !aws_date(r, &date_ms))
         return;
     int64_t least = date_ms - r->first_byte_ms, most = date_ms + 999 - c->aws.sent_ms;

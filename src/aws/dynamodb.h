@@ -49,9 +49,11 @@ const char *dynamodb_region(const struct dynamodb *d);
 const char *dynamodb_endpoint(const struct dynamodb *d); /* scheme://host:port/ */
 
 /* The endpoint's clock at a CLOCK_BOOTTIME, epoch ms, as its answers' Date tells it: within a
- * second and half a round trip once it has answered, this machine's clock before. Being counted
- * from CLOCK_BOOTTIME, it does not jump when somebody sets this machine's clock. */
+ * second and half a round trip once it has answered; this machine's clock before, and where answers
+ * have no Date. Being counted from CLOCK_BOOTTIME, it does not jump when somebody sets this
+ * machine's clock. */
 int64_t dynamodb_time(const struct dynamodb *d, int64_t boot_ms);
+bool dynamodb_knows_time(const struct dynamodb *d); /* it has answered something */
 
 /* Any operation: `body` is the request's JSON, copied. The answer's JSON object is borrowed for the
  * time of the callback: of a DYNAMODB_OK, or of a DYNAMODB_CONDITION (whose Item is there if it was

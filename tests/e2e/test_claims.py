@@ -45,10 +45,14 @@ def wire(tmp_path, server):
     proxy.stop()
 
 
+def updates(wire):
+    return [e for e in wire.log() if e["target"] == "UpdateItem"]
+
+
 def assert_sent(wire, count):
     """The proxy writes a request down after it was answered."""
-    procs.wait_until("requests", lambda: len(wire.log()) >= count, 10)
-    assert len(wire.log()) == count
+    procs.wait_until("requests", lambda: len(updates(wire)) >= count, 10)
+    assert len(updates(wire)) == count
 
 
 def hash_of(body):
@@ -168,7 +172,7 @@ def test_only_the_last_bodies_are_remembered(table, store):
 def test_claims_that_are_asked_for_at_once(server, table, store):
     """More than go on the wire together; and of two hosts that claim the same keys, one gets each.
     (moto, in its one thread, is slow.)"""
-    count = 20 if server.name == "moto-tables" else 100
+    count = 20 if server.name == "moto-tables" else 60
     with Claimer(table) as other:
         other.begin(*(f"claim k{n} body {B} 30000" for n in range(count)))
         store.begin(*(f"claim k{n} body {A} 30000" for n in range(count)))
@@ -213,7 +217,7 @@ def test_a_lost_answer_of_a_claim_that_took_effect(table, wire):
         assert store.claim("k", "body", A) == "ok"
         assert store.claim("k", "body", B) == "held"
     assert_sent(wire, 3)
-    assert [e["status"] for e in wire.log()] == [200, 200, 400]
+    assert [e["status"] for e in updates(wire)] == [200, 200, 400]
 
 
 @pytest.mark.parametrize("code,status", [
@@ -317,7 +321,6 @@ def test_hosts_with_wrong_clocks_agree(table, store, ahead, tmp_path):
     shim = str(tmp_path / "skew.so")
     assert os.system(f"cc -shared -fPIC -o {shim} {library} -ldl") == 0
     with Claimer(table, env={"LD_PRELOAD": shim, "SKEW_S": ahead}) as wrong:
-        assert wrong.claim("warm-up", "body", C) == "ok"
         assert wrong.claim("k", "body", A, 4000) == "ok"
         refusal = store.one(f"claim k body {B} 4000")
         assert refusal["answer"] == "held"

@@ -89,6 +89,27 @@ static void batched(struct queue_batch *b)
     finished = true;
 }
 
+/* A timer that is armed fires in the next turn. */
+static struct timer *armed;
+
+static void arm(void *self, struct timer *t, int64_t delay_ms)
+{
+    (void)self, (void)delay_ms;
+    armed = t;
+}
+
+static void stop(void *self, struct timer *t)
+{
+    (void)self, (void)t;
+    armed = NULL;
+}
+
+static uint64_t zero(void *self)
+{
+    (void)self;
+    return 0;
+}
+
 static void on_guard(struct ev_loop *loop, ev_timer *w, int events)
 {
     (void)loop;
@@ -103,7 +124,11 @@ static void turn(struct scene *s)
     ev_now_update(s->loop);
     ev_timer_start(s->loop, &guard);
     while (!finished && ev_is_active(&guard)) {
-        ev_run(s->loop, EVRUN_ONCE);
+        struct timer *t = armed;
+        armed = NULL;
+        if (t)
+            t->fire(t);
+        ev_run(s->loop, armed ? EVRUN_NOWAIT : EVRUN_ONCE);
         fetch_turn(s->fetch);
     }
     ev_timer_stop(s->loop, &guard);
@@ -189,21 +214,12 @@ static void claim(struct scene *s, long nth)
     assert_null(call.call);
 }
 
-static void never_arm(void *self, struct timer *t, int64_t delay_ms)
-{
-    (void)self, (void)t, (void)delay_ms;
-}
-
-static void never_stop(void *self, struct timer *t)
-{
-    (void)self, (void)t;
-}
-
 static void make_claims(struct scene *s, struct err *e)
 {
-    static const struct timer_ops timer_ops = {.arm = never_arm, .stop = never_stop};
+    static const struct timer_ops timer_ops = {.arm = arm, .stop = stop};
     struct timers timers = {.ops = &timer_ops};
-    struct random random = {0};
+    static const struct random_ops random_ops = {.next = zero};
+    struct random random = {.ops = &random_ops};
     struct dynamodb_options where = {
         .table = "claims", .endpoint = s->server.url, .region = "eu-west-1"};
     struct claim_table_options o = {.scope = "e/0/q", .remember_ms = 1000};
