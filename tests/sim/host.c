@@ -217,6 +217,7 @@ static struct flow_options options_for(struct host *h)
                                  .wait_s = h->wait_s,
                                  .batch = h->batch,
                                  .visibility_s = sim.visibility_s,
+                                 .fifo = sim.fifo,
                                  .key = sim.key,
                                  .retry_base_s = h->retry_base_s,
                                  .retry_cap_s = sim.retry_cap_s,

@@ -74,7 +74,10 @@ static void begin(uint64_t seed)
     sim.host_count = (int)between(&setup, 1, HOSTS_MAX);
     if (chance(&setup, 500))
         sim.key = chance(&setup, 300) ? "deduplication_id" : "/k";
-    queue_fill((int)between(&setup, 20, 400));
+    int count = (int)between(&setup, 20, 400);
+    sim.fifo = chance(&setup, 300);
+    sim.groups = (int)between(&setup, 1, chance(&setup, 500) ? 5 : 60);
+    queue_fill(count);
     for (int i = 0; i < sim.host_count; i++) {
         sim.hosts[i].index = i;
         host_start(&sim.hosts[i]);
@@ -111,7 +114,7 @@ static void check_settled(void)
     for (int i = 0; i < sim.count; i++)
         check(INV_quiet, sim.records[i].receives == 1, "m%d was received %d times without a fault",
               i, sim.records[i].receives);
-    check(INV_quiet, sim.now_ms <= ARRIVALS_MS + sim.count * 210 + 2000,
+    check(INV_quiet, sim.now_ms <= ARRIVALS_MS + sim.count * (sim.fifo ? 260 : 210) + 2000,
           "%d messages took %lld ms without a fault", sim.count, (long long)sim.now_ms);
 }
 

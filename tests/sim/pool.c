@@ -151,6 +151,7 @@ static void check_start(struct host *h, const struct run *run, int worker)
         check(INV_one_runner, other->record->key != r->key, "%s runs beside %s in host %d", r->id,
               other->record->id, h->index);
     }
+    fifo_check_start(h, r);
     int64_t since_ms = *acked_ms(h, r);
     check_if(since_ms > 0, INV_once, sim.now_ms - since_ms >= h->ttl_ms,
              "%s was acked by host %d and runs again there", r->id, h->index);

@@ -1,5 +1,5 @@
-/* SQS, a standard queue, as AWS documents it (reference: sqs, simulation section 3): what it holds
- * and what a call does to that. How calls travel is wire.c's. */
+/* SQS, a standard or a FIFO queue, as AWS documents it (reference: sqs, simulation section 3): what
+ * it holds and what a call does to that. How calls travel is wire.c's. */
 #include "wire.h"
 
 #include <stdio.h>
@@ -11,6 +11,9 @@ enum { TWELVE_HOURS_MS = 43200 * 1000 };
 void excuse_record(struct record *r)
 {
     r->excused = r->burnt = true;
+    for (int i = r->number + 1; sim.fifo && i < sim.count; i++) /* they cannot come before it */
+        if (sim.records[i].group == r->group)
+            sim.records[i].burnt = true;
 }
 
 static void arrange(struct record *r)
@@ -55,6 +58,18 @@ static void choose_key(struct record *r)
     }
 }
 
+/* On a standard queue a group is a tenant, and means nothing to the flow. */
+static void choose_group(struct record *r)
+{
+    r->group = sim.fifo ? (int)between(&sim.load, 0, sim.groups - 1) : r->number % 7;
+    for (int i = r->number - 1; sim.fifo && i >= 0; i--)
+        if (sim.records[i].group == r->group) {
+            if (r->visible_ms < sim.records[i].visible_ms)
+                r->visible_ms = sim.records[i].visible_ms; /* sent in order */
+            return;
+        }
+}
+
 void queue_fill(int count)
 {
     sim.records = grab((size_t)count * sizeof *sim.records);
@@ -72,6 +87,7 @@ void queue_fill(int count)
         choose_key(r);
         if (r->key != r->number && chance(&sim.load, 700)) /* most come soon after the first */
             r->visible_ms = sim.records[r->key].visible_ms + between(&sim.load, 0, 300);
+        choose_group(r);
         arrange(r);
     }
 }
@@ -150,8 +166,8 @@ static struct record *pick_next(struct call *c, bool *duplicate)
 
 bool queue_take(struct call *c, int visibility_s)
 {
-    bool duplicate;
-    struct record *r = pick_next(c, &duplicate);
+    bool duplicate = false;
+    struct record *r = sim.fifo ? fifo_pick(c) : pick_next(c, &duplicate);
     if (!r)
         return false;
     check_hidden(r, duplicate);
@@ -177,6 +193,8 @@ bool queue_take(struct call *c, int visibility_s)
 
 bool queue_delete(struct record *r, uint64_t handle)
 {
+    if (sim.fifo && !r->gone && (handle != r->handle || r->visible_ms <= sim.now_ms))
+        return false; /* "The receipt handle has expired" */
     if (handle != r->handle && chance(&sim.fault, 500))
         return true; /* "succeeds but may not delete" */
     if (!r->gone) {
@@ -191,7 +209,7 @@ bool queue_change(struct record *r, uint64_t handle, int visibility_s)
 {
     queue_show_due();
     if (r->gone || handle != r->handle)
-        return chance(&sim.fault, 500);
+        return !sim.fifo && chance(&sim.fault, 500);
     if (r->visible_ms <= sim.now_ms)
         return false; /* MessageNotInflight */
     if (sim.now_ms + visibility_s * INT64_C(1000) > r->received_ms + TWELVE_HOURS_MS)

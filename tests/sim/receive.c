@@ -17,8 +17,9 @@ static struct job *make_job(const struct record *r, uint64_t handle, int receive
     snprintf(text, sizeof text,
              "{\"MessageId\":\"%s\",\"ReceiptHandle\":\"%d-%llu\","
              "\"Body\":\"{\\\"k\\\":%s,\\\"b\\\":%d}\","
-             "\"Attributes\":{\"ApproximateReceiveCount\":\"%d\",\"SentTimestamp\":\"1\"%s}}",
-             r->id, r->number, (unsigned long long)handle, key, r->body, receives, dedup);
+             "\"Attributes\":{\"ApproximateReceiveCount\":\"%d\",\"SentTimestamp\":\"1\","
+             "\"MessageGroupId\":\"G%d\"%s}}",
+             r->id, r->number, (unsigned long long)handle, key, r->body, receives, r->group, dedup);
     sim.jobs_made++;
     return job_new(json_tokener_parse(text));
 }
@@ -135,7 +136,8 @@ static void check_receive(struct host *h, const struct queue_receive *q)
     int in_hand = view_in_hand(h), open = queue_polls_open(h), slots = h->workers * h->slots;
     check(INV_permits, q->max >= 1 && q->max <= h->batch && q->wait_s <= h->wait_s,
           "host %d asks for %d of at most %d, waiting %d s", h->index, q->max, h->batch, q->wait_s);
-    check(INV_permits, in_hand + queue_reserved(h) + q->max <= 2 * slots + h->homing,
+    check(INV_permits,
+          in_hand + queue_reserved(h) + q->max <= (sim.fifo ? 1 : 2) * slots + h->homing,
           "host %d has %d in hand and %d asked for, asks for %d more and has %d slots", h->index,
           in_hand, queue_reserved(h), q->max, slots);
     if (!h->down_known || h->unsure)

@@ -90,11 +90,28 @@ void decide(struct view *v, enum kind kind, int low_s, int high_s)
 
 /* ---- all of a host ---- */
 
+/* Those behind go back after the one that they wait for. */
+static void drains_in_group(struct host *h, struct view *v)
+{
+    int64_t low_ms = v->again_low_ms - sim.now_ms, high_ms = v->again_high_ms - sim.now_ms;
+    corners[v->phase == PHASE_BEHIND ? CORNER_drain_with_behind : CORNER_drain_with_backoff]++;
+    bool sleeps = low_ms > 0, waits = high_ms <= 0; /* for a slot, its time has come */
+    if (lapsed(v) || (v->phase == PHASE_BACKOFF && !sleeps && !waits))
+        v->odd = true;
+    else if (!v->odd && v->phase == PHASE_BACKOFF && sleeps)
+        decide(v, KIND_RETRY, (int)(low_ms / 1000), (int)((high_ms + 999) / 1000));
+    else if (!v->odd && (v->phase == PHASE_BACKOFF || group_first(h, v)))
+        decide(v, KIND_RELEASE, 0, 0);
+}
+
 void view_drains(struct host *h)
 {
+    groups_doubt(h);
     for (int i = 0; i < sim.count; i++) {
         struct view *v = &h->views[i];
         corners[CORNER_drain_with_copying] += v->phase == PHASE_COPYING;
+        if (awaits_turn(v))
+            drains_in_group(h, v);
         if (v->phase != PHASE_WAITING && v->phase != PHASE_PARKED)
             continue;
         corners[CORNER_drain_with_key_waiting] += awaits_key(v);
@@ -126,7 +143,7 @@ int view_in_hand(const struct host *h)
 {
     int count = 0;
     for (int i = 0; i < sim.count; i++)
-        count += in_hand(h, &h->views[i]);
+        count += in_hand(h, &h->views[i]) && !awaits_turn(&h->views[i]);
     return count;
 }
 
@@ -204,7 +221,7 @@ void view_end(struct host *h)
         const struct view *v = &h->views[i];
         check_overdue(h, v);
         bool over = v->odd || v->phase == PHASE_GONE || lapsed(v) ||
-                    (!in_time && v->phase == PHASE_DECIDED);
+                    (!in_time && (v->phase == PHASE_DECIDED || v->phase == PHASE_BEHIND));
         check(INV_drain, over, "m%d is in the hand of host %d, which says it is done", i, h->index);
     }
 }

@@ -29,6 +29,12 @@ static inline bool awaits_key(const struct view *v)
     return v->phase == PHASE_WAITING && !v->claimed;
 }
 
+/* Those wait for their turn in a group, and are on no account. */
+static inline bool awaits_turn(const struct view *v)
+{
+    return v->phase == PHASE_BEHIND || v->phase == PHASE_BACKOFF;
+}
+
 static inline bool is_last(const struct view *v)
 {
     return sim.max_receives > 0 && v->receives >= sim.max_receives;
@@ -49,8 +55,15 @@ void gives_up(struct host *h, bool sure);
 void set_due(struct view *v, int64_t in_ms);
 void decide(struct view *v, enum kind kind, int low_s, int high_s);
 
+/* view_groups.c: FIFO; elsewhere they do nothing. */
+void groups_doubt(struct host *h); /* before anything is expected of a message */
+void group_joins(struct host *h, struct view *v);
+bool group_first(const struct host *h, const struct view *v);
+void group_leaves(struct host *h, struct view *v, bool deleted);
+bool group_keeps(struct host *h, struct view *v, int low_s, int high_s); /* it stays in place */
+
 /* view_runs.c */
 void decide_retry(struct host *h, struct view *v, int64_t after_ms);
-void decide_keep(struct view *v); /* no dead-letter queue will have it */
+void decide_keep(struct host *h, struct view *v); /* no dead-letter queue will have it */
 
 #endif

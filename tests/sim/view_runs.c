@@ -18,6 +18,7 @@ static void anew(struct view *v)
                        .told_receives = v->told_receives,
                        .told_lease_ms = v->told_lease_ms,
                        .acked_ms = v->acked_ms,
+                       .place = v->place,
                        .slept = v->told_lease_ms <= sim.now_ms}; /* read after a stall */
     set_extend(v);
 }
@@ -54,6 +55,7 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
                 int64_t first_byte_ms)
 {
     struct view *v = view_of(h, r);
+    groups_doubt(h);
     check_overdue(h, v);
     h->tally.received++;
     v->own_retry_ms = 0;
@@ -63,11 +65,28 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
     if (v->phase != PHASE_GONE) {
         delivered_again(h, v);
         widen(&h->tally.again, !v->odd);
+        corners[CORNER_group_joined_again] += sim.fifo && v->place == 0;
+        if (v->place == 0 || v->odd)
+            group_joins(h, v);
         return;
     }
     anew(v);
+    group_joins(h, v);
     if (h->draining)
         decide(v, KIND_RELEASE, 0, 0);
+    else if (!group_first(h, v))
+        v->phase = PHASE_BEHIND;
+}
+
+/* In a group it may have been taken in a while ago; or it was there all the time, as a dead letter
+ * that was kept. */
+static void group_taken_in_again(struct host *h, struct view *v)
+{
+    h->unsure = h->unsure || (v->phase == PHASE_BACKOFF && v->comebacks > 0);
+    v->phase = PHASE_WAITING;
+    v->starts = v->fails = v->probed = v->comebacks = 0;
+    v->parked_ms = 0;
+    v->sent = v->copied = v->copy_open = false;
 }
 
 /* It was taken in when its host last heard of it. If that is not just now, it has waited for its
@@ -92,9 +111,16 @@ static void taken_in_again(struct host *h, struct view *v)
 void view_claimed(struct host *h, struct record *r, enum claim answer)
 {
     struct view *v = view_of(h, r);
+    groups_doubt(h);
+    check_if(!v->odd && sim.fifo, INV_in_order, group_first(h, v),
+             "%s takes its turn in host %d before others of its group", r->id, h->index);
+    if (v->phase == PHASE_BEHIND)
+        v->phase = PHASE_WAITING;
     check_if(!v->odd, INV_kept, !v->claimed,
              "%s was in the hand of host %d, which has forgotten it", r->id, h->index);
-    if (!v->anew && v->odd) /* let go of meanwhile, and taken in again */
+    if (!v->anew && v->odd && sim.fifo)
+        group_taken_in_again(h, v);
+    else if (!v->anew && v->odd) /* let go of meanwhile, and taken in again */
         taken_in_again(h, v);
     v->claimed = true;
     h->tally.keyless += r->keyless;
@@ -120,6 +146,13 @@ void view_claimed(struct host *h, struct record *r, enum claim answer)
 void view_started(struct host *h, struct record *r, const struct job *job)
 {
     struct view *v = view_of(h, r);
+    groups_doubt(h);
+    check_if(!v->odd && v->phase == PHASE_BACKOFF, INV_in_place, sim.now_ms >= v->again_low_ms,
+             "%s runs again in host %d, %lld ms too early", r->id, h->index,
+             (long long)(v->again_low_ms - sim.now_ms));
+    corners[CORNER_runs_again_in_place] += !v->odd && v->phase == PHASE_BACKOFF;
+    if (v->phase == PHASE_BACKOFF)
+        v->phase = PHASE_WAITING;
     check_if(!v->odd, INV_one_runner, v->phase == PHASE_WAITING || v->phase == PHASE_PARKED,
              "%s runs in host %d, where it is %s", r->id, h->index,
              v->phase == PHASE_RUNNING ? "running" : "settled or being settled");
@@ -140,23 +173,29 @@ void view_started(struct host *h, struct record *r, const struct job *job)
 void decide_retry(struct host *h, struct view *v, int64_t after_ms)
 {
     double ceiling = fmin(sim.retry_cap_s, ldexp(h->retry_base_s, v->receives + v->starts - 2));
-    int after_s = (int)((after_ms + 999) / 1000);
-    if (after_ms >= 0)
-        decide(v, KIND_RETRY, after_s, after_s);
-    else
-        decide(v, KIND_RETRY, RETRY_MIN_S,
-               ceiling > RETRY_MIN_S ? (int)ceil(ceiling) : RETRY_MIN_S);
+    int after_s = (int)((after_ms + 999) / 1000), low_s = after_s, high_s = after_s;
+    if (after_ms < 0) {
+        low_s = RETRY_MIN_S;
+        high_s = ceiling > RETRY_MIN_S ? (int)ceil(ceiling) : RETRY_MIN_S;
+    }
+    if (!group_keeps(h, v, low_s, high_s))
+        decide(v, KIND_RETRY, low_s, high_s);
 }
 
-void decide_keep(struct view *v)
+void decide_keep(struct host *h, struct view *v)
 {
-    decide(v, KIND_RETRY, (int)sim.retry_cap_s, (int)sim.retry_cap_s);
+    int seconds = (int)sim.retry_cap_s;
+    v->claimed = false; /* it let go of its key as a dead letter */
+    if (group_keeps(h, v, seconds, seconds))
+        corners[CORNER_kept_in_place]++;
+    else
+        decide(v, KIND_RETRY, seconds, seconds);
 }
 
 static void dies(struct host *h, struct view *v, bool exhausted)
 {
     if (!h->dead_letters) {
-        decide_keep(v);
+        decide_keep(h, v);
         return;
     }
     v->phase = PHASE_COPYING;
@@ -177,6 +216,8 @@ static void verdict_after_lapse(struct host *h, struct view *v, const struct job
     }
     if (job->outcome == OUTCOME_ACK)
         corners[CORNER_ack_after_lapse]++;
+    /* In a group it may have been taken in anew; then its target's failures count from there. */
+    h->unsure = h->unsure || (sim.fifo && job->target_failed);
     v->odd = true;
     v->phase = PHASE_DECIDED;
 }
@@ -221,7 +262,7 @@ bool view_has_company(const struct host *h)
 {
     for (int i = 0; i < sim.count; i++) {
         const struct view *v = &h->views[i];
-        if (in_hand(h, v) && !awaits_key(v) && v->probed <= COMPANY_AFTER)
+        if (in_hand(h, v) && !awaits_key(v) && !awaits_turn(v) && v->probed <= COMPANY_AFTER)
             return false;
     }
     return true;
@@ -237,6 +278,7 @@ void view_verdict(struct host *h, struct record *r, const struct job *job, bool 
         *acked_ms(h, r) = sim.now_ms;
     if (v->phase != PHASE_RUNNING)
         return; /* given up meanwhile */
+    groups_doubt(h);
     check_overdue(h, v);
     check_if(!v->odd && !lapsed(v) && !v->slept, INV_lease, !atomic_load(&job->lease_lost),
              "%s is told that its lease has lapsed, and it has not", r->id);
@@ -258,11 +300,12 @@ void view_verdict(struct host *h, struct record *r, const struct job *job, bool 
     case OUTCOME_RETRY:
         break;
     }
+    v->fails += !outage;
     if (outage && !h->draining && v->parked_ms == 0)
         v->parked_ms = sim.now_ms;
     if (outage && !h->draining && (sim.now_ms - v->parked_ms < h->hold_ms || is_last(v)))
         v->phase = PHASE_PARKED;
-    else if (!outage && is_last(v))
+    else if (!outage && sim.max_receives > 0 && v->receives + v->fails > sim.max_receives)
         dies(h, v, true);
     else
         decide_retry(h, v, job->after_ms);

@@ -18,6 +18,7 @@ bool view_is_extension(struct host *h, const struct record *r, const struct queu
 void view_extends(struct host *h, struct record *r, uint64_t handle)
 {
     struct view *v = view_of(h, r);
+    groups_doubt(h);
     check_if(!v->odd, INV_newest, handle == v->handle,
              "%s: handle %" PRIu64 " is used, host %d has %" PRIu64, r->id, handle, h->index,
              v->handle);
@@ -52,10 +53,12 @@ static void extension_refused(struct host *h, struct view *v)
     widen(&h->tally.lease_lost, !v->odd && !lapsed(v) && !hold_over(h, v));
     v->own_retry_ms = -1;
     bool stays = v->phase == PHASE_RUNNING || v->copy_open || hold_over(h, v);
-    if (!v->odd && !stays)
+    if (!v->odd && !stays) {
         v->phase = PHASE_GONE;
-    else
+        group_leaves(h, v, false);
+    } else {
         v->odd = true;
+    }
 }
 
 /* A release that hides for as long as an extension looks like one. */
@@ -70,6 +73,7 @@ void view_extended(struct host *h, struct record *r, uint64_t handle, const stru
                    const struct queue_entry *e)
 {
     struct view *v = view_of(h, r);
+    groups_doubt(h);
     if (v->extending != handle) { /* of an earlier time in hand */
         h->tally.extensions.high++;
         return;
@@ -107,6 +111,7 @@ static bool hurries(const struct host *h)
 void view_copies(struct host *h, struct record *r, const struct queue_copy *copy)
 {
     struct view *v = view_of(h, r);
+    groups_doubt(h);
     check_if(!v->odd, INV_unrun, v->phase == PHASE_COPYING && v->exhausted == copy->exhausted,
              "%s: host %d makes a dead letter of it, and nothing says that it is one", r->id,
              h->index);
@@ -137,13 +142,14 @@ static void copy_failed(struct host *h, struct view *v, enum queue_status status
             set_due(v, COPY_AGAIN_CAP_MS);
     } else {
         corners[CORNER_copy_kept]++;
-        decide_keep(v);
+        decide_keep(h, v);
     }
 }
 
 void view_copied(struct host *h, struct record *r, const struct queue_result *result)
 {
     struct view *v = view_of(h, r);
+    groups_doubt(h);
     v->copy_open = false;
     if (result->status != QUEUE_OK) {
         copy_failed(h, v, result->status);
@@ -190,6 +196,7 @@ void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_
                   int visibility_s)
 {
     struct view *v = view_of(h, r);
+    groups_doubt(h);
     tell(r, "host %d sends %s of %d s", h->index, op == QUEUE_DELETE ? "a delete" : "a change",
          visibility_s);
     check_if(!v->odd, INV_newest, handle == v->handle,
@@ -203,7 +210,7 @@ void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_
         decide_retry(h, v, -1);
     }
     if (!v->odd && v->phase == PHASE_COPYING && !v->copy_open && hurries(h)) {
-        decide_keep(v);
+        decide_keep(h, v);
         v->due_ms = 0;
     }
     if (!v->odd)
@@ -241,12 +248,14 @@ static void confirmed(struct host *h, struct view *v, enum queue_op op)
         v->own_retry_ms = v->odd ? -1 : sim.now_ms + v->visibility_s * INT64_C(1000);
     v->phase = PHASE_GONE;
     v->odd = false;
+    group_leaves(h, v, op == QUEUE_DELETE);
 }
 
 void view_settled(struct host *h, struct record *r, uint64_t handle, const struct queue_batch *b,
                   const struct queue_entry *e)
 {
     struct view *v = view_of(h, r);
+    groups_doubt(h);
     if (b->result.status != QUEUE_OK) {
         try_again(h, v);
     } else if (!e->ok && !e->sender_fault) {
@@ -264,5 +273,6 @@ void view_settled(struct host *h, struct record *r, uint64_t handle, const struc
         v->own_retry_ms = -1;
         v->phase = PHASE_GONE;
         v->odd = false;
+        group_leaves(h, v, false);
     }
 }

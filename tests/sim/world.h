@@ -71,11 +71,13 @@ enum fault {
     X(once, 5000)         /* acked is not run again by the same process while remembered */        \
     X(remembered, 100000) /* done is remembered at an ack, and at nothing else */                  \
     X(forgotten, 1600)    /* no place is kept for a failed key */                                  \
-    X(handed_on, 40000)   /* what waits for a key waits for one that is in hand */                 \
-    X(lease, 400000)      /* in hand is hidden, unless an extension failed */                      \
-    X(kept, 110000)       /* nothing in hand is let go of without a word to the queue */           \
-    X(newest, 120000)     /* no call uses a handle older than one its host has heard of */         \
-    X(ordered, 120000)    /* a settlement is not on the wire beside an extension of the message */ \
+    X(in_order, 1)      /* of a FIFO group one runs, once all before it are gone from the queue */ \
+    X(in_place, 1)      /* a failed one of a group runs again there, after its backoff */          \
+    X(handed_on, 40000) /* what waits for a key waits for one that is in hand */                   \
+    X(lease, 400000)    /* in hand is hidden, unless an extension failed */                        \
+    X(kept, 110000)     /* nothing in hand is let go of without a word to the queue */             \
+    X(newest, 120000)   /* no call uses a handle older than one its host has heard of */           \
+    X(ordered, 120000)  /* a settlement is not on the wire beside an extension of the message */   \
     X(fits, 200000)   /* a settlement says what the verdict said, hidden for as long as it said */ \
     X(prompt, 110000) /* a verdict is on the wire at once */                                       \
     X(entries, 10000) /* a failed entry is on the wire again within the lease */                   \
@@ -122,6 +124,15 @@ enum invariant {
     X(drain_with_key_waiting, 100)                                                                 \
     X(delivered_again_key_waiting, 6)                                                              \
     X(keyless, 1100)                                                                               \
+    X(runs_again_in_place, 1)                                                                      \
+    X(group_hold_ran_out, 1)                                                                       \
+    X(last_receive_behind, 1)                                                                      \
+    X(behind_given_back, 1)                                                                        \
+    X(group_joined_again, 1)                                                                       \
+    X(next_after_dead_letter, 1)                                                                   \
+    X(drain_with_backoff, 1)                                                                       \
+    X(drain_with_behind, 1)                                                                        \
+    X(kept_in_place, 1)                                                                            \
     X(acked_comes_again, 5000)                                                                     \
     X(hold_ran_out, 400)                                                                           \
     X(company_received, 170)                                                                       \
@@ -159,6 +170,7 @@ struct record {
     int body;     /* and of one number have the same body; each key has its own */
     int pair;     /* the first record with this key and body */
     bool keyless; /* its body has none */
+    int group;    /* FIFO: those of one group stand in the order of their numbers */
     int receives;
     int64_t visible_ms;  /* hidden until then */
     int64_t received_ms; /* newest receive; 0: never */
@@ -196,6 +208,8 @@ enum phase {
     PHASE_WAITING,
     PHASE_RUNNING,
     PHASE_PARKED,
+    PHASE_BEHIND,  /* others of its group go before it */
+    PHASE_BACKOFF, /* it failed and will run again in place, its group waits */
     PHASE_COPYING,
     PHASE_DECIDED,
 };
@@ -217,11 +231,14 @@ struct view {
     uint64_t told_handle; /* in the last answer, newer or not */
     int told_receives;
     int64_t told_lease_ms;
-    int starts;           /* since it was received */
-    uint64_t extending;   /* handle of the extension on the wire; 0: none */
-    int64_t extend_ms;    /* an extension is on the wire by then; 0: no saying */
-    int64_t parked_ms;    /* first parking since it was received; 0: none */
-    int probed;           /* runs to try a target that was down */
+    int starts;    /* since it was received */
+    int fails;     /* of those, by itself */
+    int64_t place; /* FIFO: in its group in this host; 0: none, or it is on its way back */
+    int64_t again_low_ms, again_high_ms; /* BACKOFF: between these it runs again */
+    uint64_t extending;                  /* handle of the extension on the wire; 0: none */
+    int64_t extend_ms;                   /* an extension is on the wire by then; 0: no saying */
+    int64_t parked_ms;                   /* first parking since it was received; 0: none */
+    int probed;                          /* runs to try a target that was down */
     int comebacks;        /* times its target came back by another, while it was parked */
     int64_t copying_ms;   /* COPYING: since when */
     bool exhausted;       /* COPYING: it is its last receive; otherwise it was rejected */
@@ -266,7 +283,8 @@ struct host {
     bool dead_letters; /* it has been told of a queue for them */
     int wait_s, batch;
     int workers, slots;
-    int homing; /* messages whose verdict it is just being told: on no account of its */
+    int64_t places; /* given out in groups */
+    int homing;     /* messages whose verdict it is just being told: on no account of its */
     int busy[WORKERS_MAX];
     struct list running;
     struct list calls; /* struct call, on the wire */
@@ -308,7 +326,9 @@ struct world {
     uint64_t order;
     struct rng shuffle, load, fault, handler, host_random;
     bool enabled[FAULT_COUNT];
-    bool quiet;          /* no faults at all */
+    bool quiet; /* no faults at all */
+    bool fifo;  /* the queue is one */
+    int groups;
     const char *key;     /* dedupe.key of all hosts; NULL: the message id */
     bool closing;        /* hosts that end stay away */
     struct host *inside; /* whose flow is running: its allocations may fail */
@@ -388,6 +408,11 @@ int queue_batches_open(const struct host *h);
 extern const char target_name[];
 struct workers workers_for(struct host *h);
 void workers_forget(struct host *h);
+
+/* fifo.c: what a FIFO queue gives next; NULL: nothing now. */
+struct call;
+struct record *fifo_pick(const struct call *c);
+void fifo_check_start(struct host *h, const struct record *r);
 
 /* view.c */
 struct view *view_of(struct host *h, const struct record *r);
