@@ -124,7 +124,6 @@ bool group_keeps(struct host *h, struct view *v, int low_s, int high_s)
     bool in_time = spent_ms + high_s * INT64_C(1000) <= h->hold_ms;
     bool too_late = spent_ms + low_s * INT64_C(1000) > h->hold_ms;
     bool held = last_behind(h, v);
-    corners[CORNER_last_receive_behind] += too_late && held;
     corners[CORNER_group_hold_ran_out] += too_late && !held;
     if (too_late && !held)
         return false;

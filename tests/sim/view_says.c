@@ -202,6 +202,9 @@ void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_
     check_if(!v->odd, INV_newest, handle == v->handle,
              "%s: handle %" PRIu64 " is used, host %d has %" PRIu64, r->id, handle, h->index,
              v->handle);
+    check_if(!v->odd && sim.fifo, INV_in_place, !awaits_turn(v),
+             "%s: host %d gives it back, which should wait for its turn in its group", r->id,
+             h->index);
     if (!v->odd && v->phase == PHASE_PARKED) {
         check(INV_parked, sim.now_ms - v->parked_ms >= h->hold_ms,
               "%s: host %d gives it back after %lld ms of its %lld in the park", r->id, h->index,

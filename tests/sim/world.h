@@ -71,8 +71,8 @@ enum fault {
     X(once, 5000)         /* acked is not run again by the same process while remembered */        \
     X(remembered, 100000) /* done is remembered at an ack, and at nothing else */                  \
     X(forgotten, 1600)    /* no place is kept for a failed key */                                  \
-    X(in_order, 1)      /* of a FIFO group one runs, once all before it are gone from the queue */ \
-    X(in_place, 1)      /* a failed one of a group runs again there, after its backoff */          \
+    X(in_order, 60000)  /* of a FIFO group one runs, once all before it are gone from the queue */ \
+    X(in_place, 14000)  /* a failed one of a group runs again after its backoff, the rest wait */  \
     X(handed_on, 40000) /* what waits for a key waits for one that is in hand */                   \
     X(lease, 400000)    /* in hand is hidden, unless an extension failed */                        \
     X(kept, 110000)     /* nothing in hand is let go of without a word to the queue */             \
@@ -124,15 +124,14 @@ enum invariant {
     X(drain_with_key_waiting, 100)                                                                 \
     X(delivered_again_key_waiting, 6)                                                              \
     X(keyless, 1100)                                                                               \
-    X(runs_again_in_place, 1)                                                                      \
-    X(group_hold_ran_out, 1)                                                                       \
-    X(last_receive_behind, 1)                                                                      \
-    X(behind_given_back, 1)                                                                        \
-    X(group_joined_again, 1)                                                                       \
-    X(next_after_dead_letter, 1)                                                                   \
-    X(drain_with_backoff, 1)                                                                       \
-    X(drain_with_behind, 1)                                                                        \
-    X(kept_in_place, 1)                                                                            \
+    X(runs_again_in_place, 400)                                                                    \
+    X(group_hold_ran_out, 40)                                                                      \
+    X(behind_given_back, 100)                                                                      \
+    X(group_joined_again, 12)                                                                      \
+    X(next_after_dead_letter, 18)                                                                  \
+    X(drain_with_backoff, 30)                                                                      \
+    X(drain_with_behind, 150)                                                                      \
+    X(kept_in_place, 60)                                                                           \
     X(acked_comes_again, 5000)                                                                     \
     X(hold_ran_out, 400)                                                                           \
     X(company_received, 170)                                                                       \

@@ -145,7 +145,8 @@ class Workbench:
     def link(self):
         done = subprocess.run(
             [*self.compiler, *self.ldflags, "-fuse-ld=gold", WRAP, "-o", self._at("program"),
-             *self.common, *self._rooms(), f"{self.build}/job.o", f"{self.build}/libbase.a",
+             *self.common, *self._rooms(), f"{self.build}/job.o", f"{self.build}/board.o",
+             f"{self.build}/libbase.a",
              "-Wl,--as-needed", "-lcmocka", *self.libs], cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             raise Unbuildable(done.stderr)
