@@ -63,9 +63,9 @@ __attribute__((unused)) static void *server_accept(void *arg)
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         *c = (struct connection){.server = s, .fd = fd, .number = n};
+        atomic_fetch_add(&s->connections, 1); /* before it can be answered, and then counted */
         if (pthread_create(&c->thread, NULL, server_connection, c) != 0)
             abort();
-        atomic_fetch_add(&s->connections, 1);
     }
     return NULL;
 }
