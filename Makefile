@@ -30,7 +30,7 @@ all: $(BUILD)/host
 $(BUILD)/host: $(BUILD)/main.o $(call archive,$(ROOMS)) $(SHARED)
 	@echo "  LD  $@"
 	$(Q)$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $(BUILD)/main.o -Wl,--start-group \
-	    $(call archive,$(ROOMS)) -Wl,--end-group $(SHARED) $(libs)
+	    $(SHARED) $(call archive,$(ROOMS)) -Wl,--end-group $(libs)
 
 define room
 $(BUILD)/lib$(1).a: $(patsubst src/%.c,$(BUILD)/%.o,$(sort $(wildcard src/$(1)/*.c)))
@@ -55,8 +55,8 @@ $(TESTS): $(BUILD)/unit/%: tests/unit/%.c $(SHARED) \
         $$(call archive,$$(call upto,$$(firstword $$(subst _, ,$$*)),$(ROOMS)))
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	$(Q)$(CC) $(cflags) -Itests/unit $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
-	    $(SHARED) -lcmocka $(libs)
+	$(Q)$(CC) $(cflags) -Itests/unit $(LDFLAGS) -o $@ $< \
+	    -Wl,--start-group $(SHARED) $(filter %.a,$^) -Wl,--end-group -lcmocka $(libs)
 
 build-unit: $(TESTS)
 
@@ -69,7 +69,7 @@ $(BUILD)/tests/sim/%.o: tests/sim/%.c
 	$(Q)$(CC) $(cflags) -Itests/sim -c -o $@ $<
 $(BUILD)/sim: $(SIM_OBJ) $(BUILD)/job.o $(BUILD)/board.o $(call archive,base policy flow)
 	$(Q)$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) $(SIM_LINK) -o $@ $(SIM_OBJ) \
-	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(BUILD)/job.o $(BUILD)/board.o $(libs)
+	    -Wl,--start-group $(BUILD)/job.o $(BUILD)/board.o $(filter %.a,$^) -Wl,--end-group $(libs)
 sim: $(BUILD)/sim
 	$< $(if $(SEED),--seed $(SEED),--seeds 20000)
 
@@ -77,8 +77,8 @@ sim: $(BUILD)/sim
 $(BUILD)/tools/%: tests/tools/%.c $(SHARED) $(call archive,$(call upto,ops,$(ROOMS)))
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	$(Q)$(CC) $(cflags) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
-	    $(SHARED) $(libs)
+	$(Q)$(CC) $(cflags) $(LDFLAGS) -o $@ $< \
+	    -Wl,--start-group $(SHARED) $(filter %.a,$^) -Wl,--end-group $(libs)
 tools: $(BUILD)/tools/claims
 
 # What takes long: new seeds of the simulator for so many minutes, and beside it the fault suite's

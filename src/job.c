@@ -71,6 +71,31 @@ void job_free(struct job *job)
     free(job);
 }
 
+static const char *attribute(const struct job *job, const char *name)
+{
+    struct json_object *a = job->attributes ? object_member(job->attributes, name) : NULL;
+    return a ? string_member(a, "StringValue") : NULL;
+}
+
+void job_trace(const struct job *job, char out[TRACE_BYTES])
+{
+    const char *parent = attribute(job, "traceparent"), *xray;
+    out[0] = '\0';
+    if (parent && trace_of_parent(parent, out))
+        return;
+    xray = job->system ? string_member(job->system, "AWSTraceHeader") : NULL;
+    if (xray)
+        trace_of_xray(xray, out);
+}
+
+const char *job_tracestate(const struct job *job)
+{
+    char parent[TRACE_BYTES];
+    const char *given = attribute(job, "traceparent"), *state = attribute(job, "tracestate");
+    bool good = given && state && trace_of_parent(given, parent) && trace_is_state(state);
+    return good ? state : NULL; /* it means nothing beside another parent */
+}
+
 struct target_call *job_add_call(struct job *job)
 {
     if (job->call_count == CALLS_MAX)

@@ -8,6 +8,7 @@
 #define JOB_H
 
 #include "base/list.h"
+#include "base/trace.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -112,6 +113,11 @@ struct job {
  * Body in it. */
 struct job *job_new(struct json_object *message);
 void job_free(struct job *job);
+
+/* Its trace context: the attribute traceparent, else X-Ray's header; "" if it has none. */
+void job_trace(const struct job *job, char out[TRACE_BYTES]);
+/* What goes with the attribute traceparent: its tracestate, or NULL. The job's. */
+const char *job_tracestate(const struct job *job);
 
 /* Room for one more call, zeroed; NULL: it is left out. */
 struct target_call *job_add_call(struct job *job);

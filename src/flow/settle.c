@@ -90,6 +90,8 @@ static void log_settled(struct flow *f, const struct message *m)
     bool ran = !m->out && job->ran;
     bool again = m->kind == SETTLE_RETRY || m->kind == SETTLE_KEEP;
     bool failed = again || m->kind == SETTLE_REJECT;
+    char trace[TRACE_BYTES];
+    job_trace(job, trace);
     log_with(failed || m->lost ? LOG_WARN : LOG_INFO, "settled", LF_TEXT("id", job->id),
              LF_TEXT("queue", f->options.queue_name),
              LF_TEXT("outcome", m->lost ? "lease_lost" : kind_names[m->kind]),
@@ -102,7 +104,8 @@ static void log_settled(struct flow *f, const struct message *m)
              ran ? LF_INT("gen", job->generation) : LF_TEXT("gen", NULL),
              LF_TEXT("at", ran && *job->at ? job->at : NULL),
              again ? LF_INT("again_s", m->visibility_s) : LF_TEXT("again_s", NULL),
-             LF_TEXT("note", m->note), LF_TEXT("detail", failed ? job->detail : NULL));
+             LF_TEXT("trace", *trace ? trace : NULL), LF_TEXT("note", m->note),
+             LF_TEXT("detail", failed ? job->detail : NULL));
 }
 
 static void gone(struct flow *f, struct message *m)

@@ -17,7 +17,7 @@ struct line {
     char names[FIELDS_MAX][NAME_BYTES];
     char values[FIELDS_MAX][VALUE_MAX_BYTES];
     char text[TEXT_MAX_BYTES];
-    char trace[56];
+    char trace[TRACE_BYTES];
 };
 
 /* Cuts at a whole UTF-8 character; NUL bytes would end the text early. */
@@ -81,7 +81,7 @@ static void add_own_fields(lua_State *L, struct line *line)
     const struct task *t = vm_of(L)->current;
     if (!t || !t->job)
         return;
-    msg_trace(t->job, line->trace);
+    job_trace(t->job, line->trace);
     line->fields[line->count++] = LF_TEXT("id", t->job->id);
     line->fields[line->count++] = LF_TEXT("trace", *line->trace ? line->trace : NULL);
 }

@@ -313,16 +313,21 @@ MAY_RAISE static void read_headers(lua_State *L, struct http_request *r, int *co
 MAY_RAISE static void add_own_lines(lua_State *L, const struct task *t, struct http_request *r,
                                     const char *type, int *count)
 {
-    char trace[56];
+    char trace[TRACE_BYTES];
     if (type && !has_line(r, "Content-Type")) {
         lua_pushfstring(L, "Content-Type: %s", type);
         add_line(L, r, count);
     }
     if (!t->job || has_line(r, "traceparent"))
         return;
-    msg_trace(t->job, trace);
-    if (*trace) {
-        lua_pushfstring(L, "traceparent: %s", trace);
+    job_trace(t->job, trace);
+    if (!*trace)
+        return;
+    lua_pushfstring(L, "traceparent: %s", trace);
+    add_line(L, r, count);
+    const char *state = has_line(r, "tracestate") ? NULL : job_tracestate(t->job);
+    if (state) {
+        lua_pushfstring(L, "tracestate: %s", state);
         add_line(L, r, count);
     }
 }

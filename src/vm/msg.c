@@ -109,52 +109,6 @@ static void push_system(lua_State *L, struct json_object *system)
     }
 }
 
-/* ---- trace -------------------------------------------------------------------------------- */
-
-static bool is_hex(const char *text, size_t len)
-{
-    return strspn(text, "0123456789abcdef") >= len;
-}
-
-static bool is_traceparent(const char *t)
-{
-    return strlen(t) == 55 && is_hex(t, 2) && t[2] == '-' && is_hex(t + 3, 32) && t[35] == '-' &&
-           is_hex(t + 36, 16) && t[52] == '-' && is_hex(t + 53, 2) && memcmp(t, "ff", 2) != 0;
-}
-
-/* "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1" (AWS X-Ray
- * developer guide, tracing header) as a traceparent. */
-static void trace_of_xray(const char *header, char out[56])
-{
-    const char *root = strstr(header, "Root=1-");
-    const char *parent = strstr(header, "Parent=");
-    if (!root || !parent)
-        return;
-    root += strlen("Root=1-");
-    parent += strlen("Parent=");
-    if (!is_hex(root, 8) || root[8] != '-' || !is_hex(root + 9, 24) || !is_hex(parent, 16))
-        return;
-    snprintf(out, 56, "00-%.8s%.24s-%.16s-%s", root, root + 9, parent,
-             strstr(header, "Sampled=1") ? "01" : "00");
-}
-
-void msg_trace(const struct job *job, char out[56])
-{
-    struct json_object *attribute;
-    const char *value;
-    out[0] = '\0';
-    if (job->attributes && json_object_object_get_ex(job->attributes, "traceparent", &attribute)) {
-        value = member_text(attribute, "StringValue");
-        if (value && is_traceparent(value)) {
-            memcpy(out, value, 56);
-            return;
-        }
-    }
-    value = job->system ? member_text(job->system, "AWSTraceHeader") : NULL;
-    if (value)
-        trace_of_xray(value, out);
-}
-
 /* ---- fields ------------------------------------------------------------------------------- */
 
 static int decode_body(lua_State *L)
@@ -193,7 +147,7 @@ static void push_optional(lua_State *L, const char *text)
 static bool push_field(lua_State *L, struct task *t, const char *name)
 {
     struct job *job = t->job;
-    char trace[56];
+    char trace[TRACE_BYTES];
     if (strcmp(name, "json") == 0) {
         push_json(L, job);
     } else if (strcmp(name, "body") == 0) {
@@ -219,7 +173,7 @@ static bool push_field(lua_State *L, struct task *t, const char *name)
     } else if (strcmp(name, "queue") == 0) {
         push_optional(L, t->vm->options.queue_name);
     } else if (strcmp(name, "trace") == 0) {
-        msg_trace(job, trace);
+        job_trace(job, trace);
         push_optional(L, trace);
     } else if (strcmp(name, "generation") == 0) {
         lua_pushinteger(L, t->vm->options.generation);

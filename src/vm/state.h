@@ -77,8 +77,6 @@ const char *state_base_name(const char *path);
 
 /* msg.c: pushes `msg` for the running task's job. */
 MAY_RAISE void msg_push(struct lua_State *L, struct task *t);
-/* The job's W3C traceparent, or "" if it has none. */
-void msg_trace(const struct job *job, char out[56]);
 
 /* The host's modules in C; each pushes its table. */
 MAY_RAISE int bind_cache_open(struct lua_State *L);

@@ -390,3 +390,17 @@ def test_the_tools_refuse_what_is_none(runtime):
                              (("pause", "--socket", "/" + "x" * 200), "too long")):
         code, text = tool(runtime, *arguments)
         assert code == 2 and words in text, (arguments, code, text)
+
+
+def test_a_trace_goes_from_the_message_into_the_log(scene, runtime):
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    handler = scene.handler("""local log = require "host.log"
+return { handle = function(msg) log.info("seen", { trace_seen = msg.trace }) end }
+""")
+    with scene.host(handler, env={"XDG_RUNTIME_DIR": runtime}, admin={"listen": "off"}) as host:
+        scene.queue.send("{}", MessageAttributes={
+            "traceparent": {"DataType": "String", "StringValue": trace}})
+        host.wait_for("settlement", lambda: host.settled())
+        seen = next(e for e in host.log() if e["msg"] == "seen")
+        assert (seen["trace"], seen["trace_seen"]) == (trace, trace)
+        assert host.settled()[0]["trace"] == trace

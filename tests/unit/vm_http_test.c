@@ -272,6 +272,53 @@ static void refusals(void **state)
     assert_int_equal(atomic_load(&server.requests), before);
 }
 
+/* The attribute goes before X-Ray's header, and its tracestate with it; not beside another. */
+static void the_trace_goes_on(void **state)
+{
+    (void)state;
+#define PARENT "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+#define XRAY "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01"
+    static const struct {
+        const char *parent, *state, *traceparent, *tracestate; /* NULL: not there */
+    } cases[] = {
+        {PARENT, NULL, PARENT, NULL},
+        {PARENT, "congo=t61,rojo=1", PARENT, "congo=t61,rojo=1"},
+        {PARENT, "a=1\\r\\nX-Evil: 1", PARENT, NULL},
+        {"00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01", "congo=t61", XRAY, NULL},
+        {NULL, "congo=t61", XRAY, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig r;
+        struct buf m;
+        char line[200];
+        rig_defaults(&r);
+        open_chunk(&r, "http.get(U)");
+        buf_init(&m);
+        buf_str(&m, "{\"MessageId\":\"m\",\"ReceiptHandle\":\"h\",\"Body\":\"b\",\"Attributes\":{"
+                    "\"AWSTraceHeader\":\"Root=1-5759e988-bd862e3fe1be46a994272793;"
+                    "Parent=53995c3f42cd8ad8;Sampled=1\"},\"MessageAttributes\":{");
+        if (cases[i].parent)
+            buf_printf(&m, "\"traceparent\":{\"DataType\":\"String\",\"StringValue\":\"%s\"}%s",
+                       cases[i].parent, cases[i].state ? "," : "");
+        if (cases[i].state)
+            buf_printf(&m, "\"tracestate\":{\"DataType\":\"String\",\"StringValue\":\"%s\"}",
+                       cases[i].state);
+        buf_str(&m, "}}");
+        vm_run(r.vm, job_new(json_tokener_parse(m.data)));
+        buf_free(&m);
+        rig_until(&r, 1);
+        assert_int_equal(r.verdicts[0]->outcome, OUTCOME_ACK);
+        snprintf(line, sizeof line, "\r\ntraceparent: %s\r\n", cases[i].traceparent);
+        assert_has(server.last, line);
+        snprintf(line, sizeof line, "\r\ntracestate: %s\r\n", cases[i].tracestate);
+        if (cases[i].tracestate)
+            assert_has(server.last, line);
+        else
+            assert_null(strstr(server.last, "tracestate"));
+        rig_close(&r);
+    }
+}
+
 static void what_is_sent(void **state)
 {
     (void)state;
@@ -629,6 +676,7 @@ int main(void)
         cmocka_unit_test(arrives_once),
         cmocka_unit_test(refusals),
         cmocka_unit_test(what_is_sent),
+        cmocka_unit_test(the_trace_goes_on),
         cmocka_unit_test(allow_list),
         cmocka_unit_test(target_verdicts),
         cmocka_unit_test(timeout_capped),
