@@ -24,7 +24,7 @@ import operators
 from workbench import ROOT, Failed, Unbuildable, Workbench
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-QUICK_SEEDS, LONG_SEEDS, SANITIZED_SEEDS = 300, 4000, 300
+NAMING_SEEDS, QUICK_SEEDS, LONG_SEEDS, SANITIZED_SEEDS = 40, 300, 4000, 300
 UNIT_S, QUICK_S, LONG_S = 5, 30, 300
 WHY = ("equivalent", "performance", "unreachable", "log", "redundant")
 
@@ -108,7 +108,8 @@ class Worker:
                 return trial
             self.fast.link()
             trial.unit = self.fast.run_units(tests_for(trial.path), UNIT_S).test
-            trial.sim = self.sims(self.fast, 1, QUICK_SEEDS, QUICK_S)
+            seeds = NAMING_SEEDS if trial.unit else QUICK_SEEDS  # to know also who else sees it
+            trial.sim = self.sims(self.fast, 1, seeds, QUICK_S)
             if self.asan and not trial.unit and not trial.sim:
                 self.asan.put(changed)
                 self.asan.link()
