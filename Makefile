@@ -91,9 +91,10 @@ soak:
 mutants: $(BUILD)/sim
 	python3 tests/sim/mutants/named.py --build $(BUILD)
 
-# How to build by hand, a line each: compiler, flags to compile, flags to link, libraries.
+# How to build by hand, a line each: compiler, flags to compile, flags to link, libraries, objects that
+# belong to no room.
 flags:
-	@echo '$(CC)'; echo '$(cflags)'; echo '$(CFLAGS) $(SAN) $(LDFLAGS)'; echo '$(libs)'
+	@echo '$(CC)'; echo '$(cflags)'; echo '$(CFLAGS) $(SAN) $(LDFLAGS)'; echo '$(libs)'; echo '$(SHARED)'
 
 check: all
 	scripts/run-tests check $(BUILD)

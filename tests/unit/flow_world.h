@@ -29,6 +29,8 @@ struct world {
     int cancels;
     bool varied; /* random numbers differ */
     uint64_t draws;
+    bool random_set; /* each is `random` */
+    uint64_t random;
     struct dedupe *dedupe;
     struct seam seam;
     struct flow *flow;
@@ -159,6 +161,8 @@ static int64_t world_now(void *self)
 static uint64_t world_random(void *self)
 {
     struct world *w = self;
+    if (w->random_set)
+        return w->random;
     return w->varied ? UINT64_MAX / 2 + ++w->draws : UINT64_MAX / 2;
 }
 

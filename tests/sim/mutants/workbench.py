@@ -83,7 +83,8 @@ class Workbench:
         self.folder = tempfile.mkdtemp(prefix="mutants-")
         self.objects = {}  # of the mutant: source → object
         said = self._make("flags").splitlines()
-        self.compiler, self.cflags, self.ldflags, self.libs = (shlex.split(line) for line in said)
+        self.compiler, self.cflags, self.ldflags, self.libs, shared = map(shlex.split, said)
+        self.shared = [name for name in shared if not name.endswith("lua.o")]
         self.cflags = [f for f in self.cflags if f not in ("-MMD", "-MP", "-Werror")] + ["-w"]
 
     def close(self):
@@ -99,7 +100,7 @@ class Workbench:
     def prepare(self, tests=()):
         """Builds what every mutant has in common: the simulator's objects, and those of the unit
         tests, all for one program: `unit TEST...` runs tests, anything else is the simulator's."""
-        self._make(f"{self.build}/sim")
+        self._make(f"{self.build}/sim", *self.shared)
         self.common = [f"{self.build}/tests/sim/{n[:-2]}.o"
                        for n in sorted(os.listdir(os.path.join(ROOT, "tests", "sim")))
                        if n.endswith(".c") and n != "main.c"]
@@ -145,8 +146,7 @@ class Workbench:
     def link(self):
         done = subprocess.run(
             [*self.compiler, *self.ldflags, "-fuse-ld=gold", WRAP, "-o", self._at("program"),
-             *self.common, *self._rooms(), f"{self.build}/job.o", f"{self.build}/board.o",
-             f"{self.build}/libbase.a",
+             *self.common, *self._rooms(), *self.shared, f"{self.build}/libbase.a",
              "-Wl,--as-needed", "-lcmocka", *self.libs], cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             raise Unbuildable(done.stderr)
