@@ -61,7 +61,8 @@ static void put_state(struct buf *b, struct json_object *s)
 
 static void put_in_hand(struct buf *b, struct json_object *h)
 {
-    static const char *const states[] = {"buffered", "running", "parked", "copying", "settling"};
+    static const char *const states[] = {"buffered", "running", "parked",
+                                         "waiting",  "copying", "settling"};
     const char *before = " (";
     buf_printf(b, "  in hand   %" PRId64, number(h, "all"));
     for (size_t i = 0; i < sizeof states / sizeof *states; i++) {

@@ -67,6 +67,9 @@ static void write_counts(struct buf *out, const struct flow_counts *c)
           "Deliveries that were not run: of a message in hand, or acked before.",
           {"state=\"in_hand\"", c->duplicates - c->acked_before},
           {"state=\"acked\"", c->acked_before});
+    one(out, PREFIX "keyless_messages_total", METRIC_COUNTER,
+        "Messages that went by their ids, because dedupe.key found nothing in them.",
+        (double)c->keyless);
     PARTS(out, PREFIX "lease_extensions_total", METRIC_COUNTER, "Extensions of leases, by result.",
           {"result=\"ok\"", c->extensions}, {"result=\"failed\"", c->extensions_failed},
           {"result=\"refused\"", c->extensions_refused});
@@ -85,8 +88,8 @@ static void write_view(struct buf *out, const struct flow_view *v)
     one(out, PREFIX "slots_busy", METRIC_GAUGE, "Messages in progress.", v->running);
     PARTS(out, PREFIX "in_hand", METRIC_GAUGE, "Messages from receipt to settlement, by state.",
           {"state=\"buffered\"", v->buffered}, {"state=\"running\"", v->running},
-          {"state=\"parked\"", v->parked}, {"state=\"copying\"", v->copying},
-          {"state=\"settling\"", v->settling});
+          {"state=\"parked\"", v->parked}, {"state=\"waiting\"", v->waiting},
+          {"state=\"copying\"", v->copying}, {"state=\"settling\"", v->settling});
     one(out, PREFIX "polls_open", METRIC_GAUGE, "Receives that wait for an answer.", v->polls_open);
     one(out, PREFIX "intake_held", METRIC_GAUGE,
         "1 if something keeps the host from receiving; its status says what.", v->hold != NULL);

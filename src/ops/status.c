@@ -85,6 +85,7 @@ static void put_in_hand(struct buf *b, const struct flow_view *v)
     put_int(b, "buffered", v->buffered);
     put_int(b, "running", v->running);
     put_int(b, "parked", v->parked);
+    put_int(b, "waiting", v->waiting);
     put_int(b, "copying", v->copying);
     put_int(b, "settling", v->settling);
     buf_char(b, '}');
