@@ -79,6 +79,8 @@ void dispatch_kick(struct flow *f)
         struct message *m = list_entry(node, struct message, node);
         if (f->targets.down > 0 && !m->probes)
             break; /* probes stand first */
+        if (!claims_may_run(f, m))
+            continue;
         if (!m->probes && (f->dispatch.running >= permits || !limits_rate(f)))
             break;
         int worker = pick_worker(f);

@@ -20,6 +20,7 @@ static void give_back_unstarted(struct flow *f)
 {
     struct list *node;
     keys_unpark_all(f, give_back); /* first, so that nothing takes a key that is let go of */
+    claims_give_back(f, give_back);
     while ((node = list_first(&f->dispatch.buffered))) {
         struct message *m = list_entry(node, struct message, node);
         dispatch_unbuffer(f, m);
@@ -48,7 +49,10 @@ static void abandon(struct flow *f, struct message *m)
     int visibility_s = hidden_for_s(f, m);
     log_with(LOG_WARN, "given up in the middle: left to another run", LF_TEXT("id", m->job->id),
              LF_INT("hidden_s", visibility_s));
-    keys_free(f, m);
+    if (visibility_s > 0) /* no other host may run its key before that either */
+        keys_abandon(f, m);
+    else
+        keys_free(f, m);
     if (m->lost)
         message_drop(f, m);
     else
@@ -76,9 +80,21 @@ static void out_of_time(struct flow *f)
     f->drain.out_of_time = f->dispatch.running > 0;
     intake_cut(f);
     abandon_running(f);
+    claims_hurry(f);
     dlq_hurry(f);
     flow_arm(f, &f->drain.deadline, FLUSH_MS);
     drain_check(f);
+}
+
+static void end(struct flow *f)
+{
+    const char *left = f->drain.out_of_time ? "some handlers were given up in the middle"
+                       : f->drain.gave_up   ? "some settlements did not get through"
+                                            : "";
+    if (!*left && f->storm.ends)
+        flow_finish(f, FLOW_LEFT_LATER, "left for later: nearly all messages fail alike");
+    else
+        flow_finish(f, *left ? FLOW_OUT_OF_TIME : FLOW_DRAINED, left);
 }
 
 static void on_deadline(struct timer *t)
@@ -86,6 +102,10 @@ static void on_deadline(struct timer *t)
     struct flow *f = flow_of(t, drain.deadline);
     if (!f->drain.flushing) {
         out_of_time(f);
+        return;
+    }
+    if (f->in_hand.count == 0) { /* claims that could not be freed in time expire by themselves */
+        end(f);
         return;
     }
     log_warn("%d settlements did not get through: the queue will show those messages again",
@@ -130,18 +150,12 @@ void flow_drain(struct flow *f)
 
 void drain_check(struct flow *f)
 {
-    if (!f->drain.draining || f->drain.ended || f->in_hand.count > 0)
+    if (!f->drain.draining || f->drain.ended || f->in_hand.count > 0 || f->claims.open > 0)
         return;
     if (f->intake.open > 0 && f->drain.cut.armed)
         return; /* the open poll is left its second: a cut one hides what it carried */
     intake_cut(f);
-    const char *left = f->drain.out_of_time ? "some handlers were given up in the middle"
-                       : f->drain.gave_up   ? "some settlements did not get through"
-                                            : "";
-    if (!*left && f->storm.ends)
-        flow_finish(f, FLOW_LEFT_LATER, "left for later: nearly all messages fail alike");
-    else
-        flow_finish(f, *left ? FLOW_OUT_OF_TIME : FLOW_DRAINED, left);
+    end(f);
 }
 
 void flow_finish(struct flow *f, enum flow_end end, const char *text)

@@ -23,6 +23,11 @@ struct flow_options {
     int batch;              /* messages per receive, 1-10 */
     int visibility_s;       /* length of a lease */
     const char *key; /* dedupe.key: "message_id" (also NULL), "deduplication_id", or a pointer */
+    /* With a shared store: how long a claim lasts, more than one and a half leases and a request;
+     * how long an acked key is remembered; what to do when it is away. */
+    int64_t claim_ms;
+    int64_t remember_ms;
+    bool claims_closed; /* wait; otherwise run unfenced */
     double retry_base_s;
     double retry_cap_s;
     bool fifo;            /* the queue is one: groups in order */
@@ -72,6 +77,8 @@ struct flow_counts {
     int64_t duplicates;   /* deliveries of what was in hand, or acked before */
     int64_t acked_before; /* of these */
     int64_t keyless;      /* messages that went by their ids, because they have no key */
+    int64_t unfenced;     /* messages that the shared store could not keep from running twice */
+    int64_t claims_lost;  /* claims that another host has taken, or that could not be renewed */
     int64_t acked, retried, rejected, released; /* settled and confirmed */
     int64_t deleted_unrun;                      /* of `acked`: duplicates */
     int64_t extensions;                         /* of leases, done */

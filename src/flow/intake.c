@@ -16,9 +16,9 @@ enum {
 
 int intake_held(const struct flow *f)
 {
-    int settling = f->settle.settling - SETTLING_FREE;
+    int settling = f->settle.settling + f->claims.recording - SETTLING_FREE;
     return f->dispatch.buffered_count + f->dispatch.running + f->targets.parked + f->keys.waiting +
-           f->dlq.copying + (settling > 0 ? settling : 0);
+           f->claims.waiting + f->dlq.copying + (settling > 0 ? settling : 0);
 }
 
 /* ---- the permit chain ---------------------------------------------------------------------- */
@@ -65,6 +65,7 @@ static struct grant ask_chain(struct flow *f)
     if (g.link == LINK_RATE && f->intake.open > 0)
         g.link = LINK_NONE; /* the open ones have it all */
     lower(&g, &g.capacity, target_permits(f), f->storm.raging ? LINK_STORM : LINK_TARGET);
+    lower(&g, &g.capacity, claims_permits(f), LINK_STORE);
     if (f->intake.backing_off)
         lower(&g, &g.capacity, 0, LINK_QUEUE);
     if (f->intake.paused)

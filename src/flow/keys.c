@@ -56,12 +56,39 @@ static struct key *key_of(struct flow *f, const struct message *m, bool *by_id)
     } else if (f->keys.by == KEY_POINTER) {
         text = found = body_key(job->body, job->body_len, f->options.key, &why);
     }
-    *by_id = f->keys.by == KEY_MESSAGE_ID || !text;
-    if (!text)
+    if (!text) {
         keyless(f, m, why);
+        text = job->id;
+    }
+    *by_id = text == job->id && !f->seam.shared.ops;
     struct key *k = *by_id ? NULL : get(f, text);
     free(found);
     return k;
+}
+
+void keys_place_free(struct flow *f, struct message *m)
+{
+    const struct store *store = &f->seam.store;
+    if (m->claimed)
+        store->ops->free(store->self, m->job);
+    m->claimed = false;
+}
+
+static void no_memory(struct flow *f, struct message *m)
+{
+    settle_message(f, m, SETTLE_RELEASE, RELEASE_LATER_S);
+}
+
+static void go_on(struct flow *f, struct key *k, struct message *m)
+{
+    if (!f->seam.shared.ops) {
+        dispatch_buffer(f, m, false);
+    } else if (claims_take(f, k) != 0) {
+        keys_place_free(f, m);
+        k->holder = NULL;
+        m->key = NULL;
+        no_memory(f, m);
+    }
 }
 
 /* The key is the message's, or nobody's again. */
@@ -75,7 +102,7 @@ static void take(struct flow *f, struct key *k, struct message *m)
         m->key = k;
         if (k)
             k->holder = m;
-        dispatch_buffer(f, m, false);
+        go_on(f, k, m);
         return;
     case CLAIM_DONE:
         f->counts.duplicates++;
@@ -83,7 +110,7 @@ static void take(struct flow *f, struct key *k, struct message *m)
         settle_message(f, m, SETTLE_DUPLICATE, 0);
         return;
     case CLAIM_NO_MEMORY:
-        settle_message(f, m, SETTLE_RELEASE, RELEASE_LATER_S);
+        no_memory(f, m);
         return;
     }
 }
@@ -95,25 +122,31 @@ static void wait_for(struct flow *f, struct key *k, struct message *m)
     list_append(&k->waiting, &m->node);
     f->keys.waiting++;
     log_with(LOG_INFO, "parked: its key is in hand", LF_TEXT("id", m->job->id),
-             LF_TEXT("key", k->text), LF_TEXT("holder", k->holder->job->id));
+             LF_TEXT("key", k->text), LF_TEXT("holder", k->holder ? k->holder->job->id : NULL));
+}
+
+static bool in_hand(const struct key *k)
+{
+    return k->holder || k->claim;
 }
 
 /* Looks again at those who wait for a key that nobody has. */
-static void hand_on(struct flow *f, struct key *k)
+void keys_hand_on(struct flow *f, struct key *k)
 {
     struct list *node;
-    while (!k->holder && (node = list_first(&k->waiting))) {
+    while (!in_hand(k) && (node = list_first(&k->waiting))) {
         struct message *m = list_entry(node, struct message, node);
         keys_leave(f, m);
         take(f, k, m);
     }
-    if (k->holder)
+    if (in_hand(k))
         return;
     table_remove(&f->keys.by_text, &k->by_text);
     free(k);
 }
 
-static void let_go(struct flow *f, struct message *m)
+static void let_go(struct flow *f, struct message *m,
+                   void (*claim)(struct flow *, struct shared_claim *))
 {
     struct key *k = m->key;
     m->claimed = false;
@@ -121,7 +154,10 @@ static void let_go(struct flow *f, struct message *m)
     if (!k)
         return;
     k->holder = NULL;
-    hand_on(f, k);
+    if (k->claim)
+        claim(f, k->claim);
+    else
+        keys_hand_on(f, k);
 }
 
 void keys_admit(struct flow *f, struct message *m)
@@ -129,32 +165,41 @@ void keys_admit(struct flow *f, struct message *m)
     bool by_id;
     struct key *k = key_of(f, m, &by_id);
     if (!k && !by_id) {
-        settle_message(f, m, SETTLE_RELEASE, RELEASE_LATER_S); /* no memory */
-    } else if (k && k->holder) {
+        no_memory(f, m);
+    } else if (k && in_hand(k)) {
         wait_for(f, k, m);
     } else {
         take(f, k, m);
         if (k)
-            hand_on(f, k);
+            keys_hand_on(f, k);
     }
 }
 
-void keys_acked(struct flow *f, struct message *m)
+bool keys_acked(struct flow *f, struct message *m)
 {
     const struct store *store = &f->seam.store;
     if (!m->claimed)
-        return;
+        return true;
     store->ops->done(store->self, m->job, m->key ? m->key->text : m->job->id, m->body_hash);
-    let_go(f, m);
+    m->claimed = false;
+    if (m->key && m->key->claim) {
+        claims_acked(f, m);
+        return false;
+    }
+    let_go(f, m, NULL);
+    return true;
 }
 
 void keys_free(struct flow *f, struct message *m)
 {
-    const struct store *store = &f->seam.store;
-    if (!m->claimed)
-        return;
-    store->ops->free(store->self, m->job);
-    let_go(f, m);
+    keys_place_free(f, m);
+    let_go(f, m, claims_free);
+}
+
+void keys_abandon(struct flow *f, struct message *m)
+{
+    keys_place_free(f, m);
+    let_go(f, m, claims_abandon);
 }
 
 bool keys_leave(struct flow *f, struct message *m)
@@ -195,8 +240,10 @@ void keys_end(struct flow *f)
 {
     struct table_node *n;
     while ((n = table_any(&f->keys.by_text))) {
+        struct key *k = table_entry(n, struct key, by_text);
         table_remove(&f->keys.by_text, n);
-        free(table_entry(n, struct key, by_text));
+        free(k->claim);
+        free(k);
     }
     table_free(&f->keys.by_text);
 }

@@ -56,11 +56,23 @@ void lease_end(struct flow *f, struct message *m)
 void lease_holds(struct message *m)
 {
     m->lost = false;
-    atomic_store(&m->job->lease_lost, false);
+    atomic_store(&m->job->lease_lost, m->claim_lost);
+}
+
+/* What has sent something finishes; what has not would only do it twice. */
+void lease_fence(struct flow *f, struct message *m)
+{
+    if (atomic_load(&m->job->wire_until_ms) == WIRE_NEVER) {
+        atomic_store(&m->job->fence, true);
+        f->seam.workers.ops->cancel(f->seam.workers.self, m->job);
+    }
+    atomic_store(&m->job->lease_lost, true);
 }
 
 static const char *what_next(const struct message *m, bool unsent)
 {
+    if (m->state == RECORDING)
+        return "deleted, before the shared store is told of its ack";
     if (m->state == COPYING && m->copy)
         return "the answer to its dead-letter copy decides";
     if (m->state != RUNNING)
@@ -78,12 +90,11 @@ static void lapse(struct flow *f, struct message *m)
     log_with(LOG_WARN, "lease lost: others may receive the message now", LF_TEXT("id", m->job->id),
              LF_INT("receives", m->receive_count), LF_TEXT("next", what_next(m, unsent)));
     if (m->state == RUNNING) {
-        /* What has sent something finishes; what has not would only do it twice. */
-        if (unsent) {
-            atomic_store(&m->job->fence, true);
-            f->seam.workers.ops->cancel(f->seam.workers.self, m->job);
-        }
-        atomic_store(&m->job->lease_lost, true);
+        lease_fence(f, m);
+        return;
+    }
+    if (m->state == RECORDING) {
+        claims_settle_now(f, m);
         return;
     }
     if (m->state == COPYING && !dlq_lapsed(f, m))
@@ -93,6 +104,7 @@ static void lapse(struct flow *f, struct message *m)
         dispatch_unbuffer(f, m);
     else if (m->state == PARKED && !keys_leave(f, m))
         f->targets.parked--;
+    claims_leave(f, m);
     keys_free(f, m);
     if (m->probes)
         target_probe_ended(m);

@@ -3,12 +3,13 @@
  *
  * A message in hand is in exactly one state and at most one of the lists through `node`:
  *
- *   BUFFERED ──► RUNNING ──► SETTLING ──► gone
- *      ▲            │  │        ▲
- *      ├── PARKED ◄─┤  └► COPYING (to the dead-letter queue)
- *      └─ WAITING ◄─┘
+ *   CLAIMING ──► BUFFERED ──► RUNNING ──► RECORDING ──► SETTLING ──► gone
+ *                   ▲            │  │                      ▲
+ *                   ├── PARKED ◄─┤  └► COPYING (to the dead-letter queue)
+ *                   └─ WAITING ◄─┘
  *
- * Of a FIFO queue's group all but the first are WAITING from the start.
+ * Of a FIFO queue's group all but the first are WAITING from the start. CLAIMING and RECORDING are
+ * for a store that several hosts share; without one they are skipped.
  */
 #ifndef FLOW_STATE_H
 #define FLOW_STATE_H
@@ -31,7 +32,7 @@ enum {
     RELEASE_LATER_S = 5, /* for a message that cannot be taken just now */
 };
 
-enum message_state { BUFFERED, RUNNING, PARKED, WAITING, COPYING, SETTLING };
+enum message_state { CLAIMING, BUFFERED, RUNNING, PARKED, WAITING, RECORDING, COPYING, SETTLING };
 
 /* What becomes of a message. */
 enum settle_kind {
@@ -63,6 +64,8 @@ struct message {
     bool claimed;       /* dedupe keeps a place for it: it has its key */
     struct key *key;    /* which it has; NULL while it has none, and if it goes by its id */
     struct key *awaits; /* PARKED: until another lets go of it */
+    bool claim_lost;    /* while it ran: another host may run its key too */
+    int64_t asked_ms;   /* when it asked for its claim first */
 
     struct list lease;   /* in flow->leases while it is extended */
     int64_t received_ms; /* boot clock: first byte of the newest receive */
@@ -112,6 +115,7 @@ enum intake_link {
     LINK_RATE,
     LINK_TARGET, /* one is down */
     LINK_STORM,  /* nearly all messages fail alike */
+    LINK_STORE,  /* the shared store is away, and nothing runs without it */
     LINK_QUEUE,  /* the last receive failed */
     LINK_PAUSE,
     LINK_STOP,
@@ -135,8 +139,33 @@ struct unheard {
 struct key {
     struct table_node by_text;
     struct message *holder;
-    struct list waiting; /* messages that were received with it since, oldest first */
+    struct shared_claim *claim; /* in the shared store; it may outlast the holder. NULL: none */
+    struct list waiting;        /* messages that were received with it since, oldest first */
     char text[];
+};
+
+enum claim_state {
+    CLAIM_ASKING,   /* its message waits for it */
+    CLAIM_OURS,     /* renewed while its message is in hand */
+    CLAIM_UNFENCED, /* the store was away: its message goes on without, and it is tried again */
+    CLAIM_LOST,     /* somebody else's now, while its message runs */
+    CLAIM_TELLING,  /* acked: the store is to be told, and then the queue */
+    CLAIM_FREEING,
+};
+
+struct shared_claim {
+    struct shared_call call; /* first: its `done` comes back to the claim */
+    struct flow *flow;
+    struct key *key;
+    enum claim_state state;
+    bool open;    /* the call is on the wire; what else is to be said waits for its answer */
+    bool perhaps; /* the store may have it as ours */
+    bool counted; /* as unfenced */
+    int tries;
+    struct list due; /* in flow->claims.by_due, while nothing is on the wire */
+    int64_t due_ms;
+    int64_t until_ms;      /* nobody else may have it before; 0: no saying */
+    int64_t held_until_ms; /* somebody else has it until then, by the last answer; 0: never */
 };
 
 enum key_kind { KEY_MESSAGE_ID, KEY_DEDUPLICATION_ID, KEY_POINTER };
@@ -201,6 +230,20 @@ struct flow {
         int waiting;
         struct log_gate gate;
     } keys;
+
+    struct { /* claims.c */
+        struct list by_due;
+        struct list asking;   /* messages in state CLAIMING */
+        struct list recorded; /* messages in state RECORDING */
+        int waiting, recording;
+        int count; /* claims */
+        int open;  /* calls on the wire */
+        bool away;
+        int64_t since_ms; /* away */
+        int64_t try_ms;   /* it is tried again */
+        struct timer timer;
+        struct log_gate gate;
+    } claims;
 
     struct { /* dispatch.c */
         struct list buffered;
@@ -332,10 +375,27 @@ void admit_jobs(struct flow *f, struct list *jobs, int64_t first_byte_ms);
 int keys_init(struct flow *f); /* -1: no memory */
 void keys_end(struct flow *f);
 void keys_admit(struct flow *f, struct message *m);
-void keys_acked(struct flow *f, struct message *m);
-void keys_free(struct flow *f, struct message *m);  /* failed, or given back unrun */
+bool keys_acked(struct flow *f, struct message *m);   /* false: it settles when the store is told */
+void keys_free(struct flow *f, struct message *m);    /* failed, or given back unrun */
+void keys_abandon(struct flow *f, struct message *m); /* what it sent may still arrive */
+void keys_place_free(struct flow *f, struct message *m); /* only its place in the memory */
+void keys_hand_on(struct flow *f, struct key *k);
 bool keys_leave(struct flow *f, struct message *m); /* false: it waits for no key */
 void keys_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *));
+
+/* claims.c: only with a shared store. What it ends goes on with keys_hand_on. */
+void claims_init(struct flow *f);
+int claims_take(struct flow *f, struct key *k); /* the holder goes on when it is ours; -1: no memory
+                                                 */
+void claims_acked(struct flow *f, struct message *m);
+void claims_free(struct flow *f, struct shared_claim *c);
+void claims_abandon(struct flow *f, struct shared_claim *c); /* it is left to expire */
+bool claims_leave(struct flow *f, struct message *m);        /* false: it is not CLAIMING */
+void claims_settle_now(struct flow *f, struct message *m);   /* RECORDING: no more waiting */
+void claims_hurry(struct flow *f);                           /* all of them */
+void claims_give_back(struct flow *f, void (*put)(struct flow *, struct message *));
+bool claims_may_run(const struct flow *f, const struct message *m); /* false: an answer decides */
+int claims_permits(const struct flow *f);
 
 /* dispatch.c */
 int dispatch_init(struct flow *f); /* -1: no memory */
@@ -387,8 +447,9 @@ void target_failed(struct flow *f, struct message *m); /* its run was: the targe
 void target_park_in(struct flow *f, struct message *m, const char *name);
 bool target_storm_rises(struct flow *f, const char *name, const char *why); /* false: no memory */
 void target_storm_failed(struct message *m);                                /* what tried it did */
-void target_park(struct flow *f, struct message *m); /* until the target is back */
-void target_probe_ended(struct message *m);          /* not by the target's failure */
+void target_park(struct flow *f, struct message *m);  /* until the target is back */
+void target_probe_ended(struct message *m);           /* not by the target's failure */
+void target_leave(struct flow *f, struct message *m); /* it is parked there */
 void target_unpark_all(struct flow *f, void (*put)(struct flow *, struct message *));
 const struct target *target_longest_down(const struct flow *f);
 int target_permits(const struct flow *f); /* messages that may be in hand on its account */
@@ -396,8 +457,9 @@ int target_permits(const struct flow *f); /* messages that may be in hand on its
 /* lease.c */
 void lease_init(struct flow *f);
 void lease_begin(struct flow *f, struct message *m, int64_t first_byte_ms);
-void lease_holds(struct message *m);               /* after all, or again */
-void lease_end(struct flow *f, struct message *m); /* no more extensions */
+void lease_holds(struct message *m);                 /* after all, or again */
+void lease_fence(struct flow *f, struct message *m); /* RUNNING, and others may run it too */
+void lease_end(struct flow *f, struct message *m);   /* no more extensions */
 
 /* dlq.c: takes over a message that is in no list. */
 void dlq_init(struct flow *f);

@@ -40,6 +40,11 @@ static void unpark(struct flow *f, struct message *m)
     f->targets.parked--;
 }
 
+void target_leave(struct flow *f, struct message *m)
+{
+    unpark(f, m);
+}
+
 /* Not if that would be its end: the queue would move it to the dead-letter queue at its next
  * receive, for an outage. */
 static bool may_expire(const struct flow *f, const struct message *m, int64_t now)
@@ -61,13 +66,13 @@ static void expire(struct target *t)
     }
 }
 
-/* Of those that try nothing yet the one that has tried least often, the first of them. */
-static struct message *least_tried(struct list *waiting)
+/* Of those that may run and try nothing yet the one that has tried least often, the first. */
+static struct message *least_tried(const struct flow *f, struct list *waiting)
 {
     struct message *best = NULL;
     list_for_each (node, waiting) {
         struct message *m = list_entry(node, struct message, node);
-        if (!m->probes && (!best || m->probed < best->probed))
+        if (!m->probes && claims_may_run(f, m) && (!best || m->probed < best->probed))
             best = m;
     }
     return best;
@@ -76,8 +81,8 @@ static struct message *least_tried(struct list *waiting)
 static struct message *next_to_probe(struct target *t)
 {
     struct flow *f = t->flow;
-    struct message *m = least_tried(&t->parked);
-    struct message *buffered = least_tried(&f->dispatch.buffered);
+    struct message *m = least_tried(f, &t->parked);
+    struct message *buffered = least_tried(f, &f->dispatch.buffered);
     if (buffered && (!m || buffered->probed < m->probed)) {
         dispatch_unbuffer(f, buffered);
         return buffered;
@@ -427,7 +432,8 @@ int target_permits(const struct flow *f)
     for (size_t i = 0; i <= f->targets.by_name.mask; i++)
         for (struct table_node *n = f->targets.by_name.buckets[i]; n; n = n->next) {
             struct target *t = table_entry(n, struct target, by_name);
-            int trial = t->trial > 0 ? t->trial + f->keys.waiting : 0; /* those cannot try it */
+            int trial = t->trial > 0 ? t->trial + f->keys.waiting + f->claims.waiting
+                                     : 0; /* those cannot try it */
             if (t->down && trial < permits)
                 permits = trial;
         }

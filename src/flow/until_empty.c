@@ -101,7 +101,7 @@ void until_empty_poll(struct flow *f, bool came_empty)
 {
     if (!f->options.until_empty || f->drain.draining || !came_empty)
         return;
-    if (f->in_hand.count > 0 || f->targets.down > 0 || f->intake.open > 0)
+    if (f->in_hand.count > 0 || f->claims.open > 0 || f->targets.down > 0 || f->intake.open > 0)
         return;
     struct outlook o = look_ahead(f);
     if (o.later > 0 && o.next_ms - flow_now(f) <= f->options.patience_ms)

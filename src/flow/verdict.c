@@ -66,10 +66,6 @@ static void verdict_failed(struct flow *f, struct message *m)
  * stays remembered, so that the redelivery is deleted unrun. */
 static void verdict_lost(struct flow *f, struct message *m)
 {
-    if (m->job->outcome == OUTCOME_ACK) {
-        settle_message(f, m, SETTLE_ACK, 0);
-        return;
-    }
     log_with(LOG_INFO, "ended without its lease: it runs when it is received again",
              LF_TEXT("id", m->job->id), LF_TEXT("reason", m->job->reason),
              LF_TEXT("kind", *m->job->kind ? m->job->kind : NULL),
@@ -81,29 +77,33 @@ static void verdict_lost(struct flow *f, struct message *m)
 static void verdict(struct flow *f, struct message *m)
 {
     struct job *job = m->job;
-    bool park = job->target_failed && job->outcome == OUTCOME_RETRY && !f->drain.draining &&
-                !target_blames(m);
-    bool storm = !park && storm_catches(f, m);
-    if (park)
+    bool failed_by_target = job->target_failed && job->outcome == OUTCOME_RETRY &&
+                            !f->drain.draining && !target_blames(m);
+    bool park = failed_by_target && !m->claim_lost; /* it cannot wait here without its claim */
+    bool storm = !failed_by_target && storm_catches(f, m);
+    if (failed_by_target)
         target_failed(f, m);
     else if (m->probes && storm && m->probes->storm)
         target_storm_failed(m);
     else if (m->probes)
         target_probe_ended(m);
-    if (storm) {
+    if (storm && !m->claim_lost) {
         storm_park(f, m);
         return;
     }
-    if (job->outcome == OUTCOME_ACK)
-        keys_acked(f, m);
+    if (job->outcome == OUTCOME_ACK) {
+        if (keys_acked(f, m))
+            settle_message(f, m, SETTLE_ACK, 0);
+        return;
+    }
+    if (m->claim_lost)
+        keys_free(f, m);
+    m->claim_lost = false;
     if (m->lost) {
         verdict_lost(f, m);
         return;
     }
     switch (job->outcome) {
-    case OUTCOME_ACK:
-        settle_message(f, m, SETTLE_ACK, 0);
-        break;
     case OUTCOME_REJECT:
         verdict_dead(f, m, false);
         break;
@@ -111,6 +111,7 @@ static void verdict(struct flow *f, struct message *m)
         keys_free(f, m);
         settle_message(f, m, SETTLE_RELEASE, 0);
         break;
+    case OUTCOME_ACK:
     case OUTCOME_NONE:
     case OUTCOME_RETRY:
         if (park)

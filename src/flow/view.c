@@ -20,6 +20,8 @@ static const char *words_of(const struct flow *f, enum intake_link link)
         return "a target is down";
     case LINK_STORM:
         return "nearly all messages fail alike (a failure storm): see the log for how";
+    case LINK_STORE:
+        return "the shared dedupe store is away";
     case LINK_QUEUE:
         return "the queue cannot be received from";
     case LINK_PAUSE:
@@ -52,10 +54,10 @@ void flow_look(const struct flow *f, struct flow_view *v)
                             .in_hand = (int)f->in_hand.count,
                             .buffered = f->dispatch.buffered_count,
                             .running = f->dispatch.running,
-                            .parked = f->targets.parked + f->keys.waiting,
+                            .parked = f->targets.parked + f->keys.waiting + f->claims.waiting,
                             .waiting = f->groups.waiting,
                             .copying = f->dlq.copying,
-                            .settling = f->settle.settling,
+                            .settling = f->settle.settling + f->claims.recording,
                             .polls_open = f->intake.open,
                             .workers = f->seam.workers.count,
                             .slots = f->seam.workers.count * f->seam.workers.slots};
@@ -110,5 +112,6 @@ void flow_report(const struct flow *f)
              LF_INT("received", c->received), LF_INT("acked", c->acked),
              LF_INT("retried", c->retried), LF_INT("rejected", c->rejected),
              LF_INT("released", c->released), LF_INT("duplicates", c->duplicates),
-             LF_INT("keyless", c->keyless), LF_INT("lease_lost", c->lease_lost));
+             LF_INT("keyless", c->keyless), LF_INT("unfenced", c->unfenced),
+             LF_INT("claims_lost", c->claims_lost), LF_INT("lease_lost", c->lease_lost));
 }

@@ -316,6 +316,13 @@ static int max_receives(const struct host *h)
     return ours > 0 && (queues == 0 || ours < queues) ? ours : queues;
 }
 
+/* Renewed every half lease, it outlives a lease that was extended just before its renewal, and a
+ * request that was sent at the very end of that. */
+static int64_t claim_ms(const struct conf *c)
+{
+    return c->queue.visibility * INT64_C(1500) + ms(c->http.timeout + c->http.connect_timeout);
+}
+
 static int make_flow(struct host *h, struct err *e)
 {
     const struct conf *c = h->conf;
@@ -334,6 +341,9 @@ static int make_flow(struct host *h, struct err *e)
                              .batch = c->queue.batch,
                              .visibility_s = c->queue.visibility,
                              .key = c->dedupe.key,
+                             .claim_ms = claim_ms(c),
+                             .remember_ms = ms(c->dedupe.ttl),
+                             .claims_closed = c->dedupe.fail == FAIL_CLOSED,
                              .retry_base_s = c->retry.base,
                              .retry_cap_s = c->retry.cap,
                              .fifo = h->lookup.facts.fifo,

@@ -112,10 +112,12 @@ static void bury(struct host *h)
     h->up = false;
     h->life++;
     queue_forget_calls(h);
+    store_forget_calls(h);
     flow_free(h->flow);
     workers_forget(h);
     dedupe_free(h->dedupe);
     free(h->views);
+    free(h->holds);
     h->flow = NULL;
 }
 
@@ -219,6 +221,9 @@ static struct flow_options options_for(struct host *h)
                                  .visibility_s = sim.visibility_s,
                                  .fifo = sim.fifo,
                                  .key = sim.key,
+                                 .claim_ms = sim.visibility_s * INT64_C(1500) + 5000,
+                                 .remember_ms = INT64_C(86400000),
+                                 .claims_closed = sim.closed,
                                  .retry_base_s = h->retry_base_s,
                                  .retry_cap_s = sim.retry_cap_s,
                                  .dead_letters = h->dead_letters,
@@ -247,9 +252,13 @@ void host_start(struct host *h)
     h->ttl_ms = chance(&sim.load, 200) ? between(&sim.load, 5000, 60000) : INT64_C(86400000);
     h->dedupe = dedupe_new(h->ttl_ms, (size_t)sim.count + 1);
     h->views = grab((size_t)sim.count * sizeof *h->views);
+    h->holds = grab((size_t)sim.count * sizeof *h->holds);
+    for (int i = 0; i < sim.count; i++)
+        h->holds[i].host = h;
     struct seam seam = {.queue = queue_for(h),
                         .workers = workers_for(h),
                         .store = {&store, h},
+                        .shared = store_for(h),
                         .timers = {&timers, h},
                         .clock = {&clock, h},
                         .random = {&random_numbers, h}};

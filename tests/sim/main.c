@@ -51,6 +51,16 @@ static void queue_goes(void *arg, uint64_t away)
           queue_goes, NULL, !away);
 }
 
+static void store_goes(void *arg, uint64_t away)
+{
+    (void)arg;
+    sim.store_away = away && sim.now_ms < sim.faults_end_ms;
+    sim.store_denied = chance(&sim.fault, 200);
+    if (sim.now_ms < sim.faults_end_ms)
+        later(away ? between(&sim.fault, 1000, 60000) : between(&sim.fault, 5000, 60000), NULL,
+              store_goes, NULL, !away);
+}
+
 static void begin(uint64_t seed)
 {
     sim = (struct world){.seed = seed, .now_ms = 1};
@@ -77,6 +87,8 @@ static void begin(uint64_t seed)
     int count = (int)between(&setup, 20, 400);
     sim.fifo = chance(&setup, 300);
     sim.groups = (int)between(&setup, 1, chance(&setup, 500) ? 5 : 60);
+    sim.shared = !sim.fifo && chance(&setup, 500);
+    sim.closed = chance(&setup, 400);
     queue_fill(count);
     for (int i = 0; i < sim.host_count; i++) {
         sim.hosts[i].index = i;
@@ -85,6 +97,8 @@ static void begin(uint64_t seed)
     }
     if (sim.enabled[FAULT_target_down])
         later(between(&setup, 1000, 20000), NULL, target_changes, NULL, 1);
+    if (sim.enabled[FAULT_store_away] && sim.shared)
+        later(between(&setup, 1000, 20000), NULL, store_goes, NULL, 1);
     if (sim.enabled[FAULT_queue_away])
         later(between(&setup, 1000, 20000), NULL, queue_goes, NULL, 1);
 }
@@ -98,6 +112,7 @@ static void end(void)
     queue_forget_events(); /* the rest of the heap belongs to hosts that are gone */
     free(sim.heap);
     free(sim.records);
+    store_free();
 }
 
 static void check_settled(void)

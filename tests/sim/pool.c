@@ -155,6 +155,7 @@ static void check_start(struct host *h, const struct run *run, int worker)
     int64_t since_ms = *acked_ms(h, r);
     check_if(since_ms > 0, INV_once, sim.now_ms - since_ms >= h->ttl_ms,
              "%s was acked by host %d and runs again there", r->id, h->index);
+    store_check_start(h, r);
     h->probes += run->probe;
     if (h->unsure)
         return; /* perhaps it had no memory to note the outage */

@@ -73,6 +73,8 @@ static void choose_group(struct record *r)
 void queue_fill(int count)
 {
     sim.records = grab((size_t)count * sizeof *sim.records);
+    sim.items = grab((size_t)count * sizeof *sim.items);
+    list_init(&sim.store_calls);
     sim.count = count;
     list_init(&sim.ready);
     list_init(&sim.hidden);

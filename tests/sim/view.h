@@ -23,10 +23,10 @@ static inline bool lapsed(const struct view *v)
     return v->lease_ms <= sim.now_ms;
 }
 
-/* Received, and its key is in hand under another id. */
+/* Received, and its key is in hand under another id, or the shared store has not given it yet. */
 static inline bool awaits_key(const struct view *v)
 {
-    return v->phase == PHASE_WAITING && !v->claimed;
+    return v->phase == PHASE_WAITING && (!v->claimed || v->asking);
 }
 
 /* Those wait for their turn in a group, and are on no account. */

@@ -29,6 +29,7 @@ static void delivered_again(struct host *h, struct view *v)
     v->anew = false;
     if (v->phase != PHASE_RUNNING && lapsed(v)) {
         v->odd = true; /* in hand no more, or about to be let go of */
+        v->doubtful = false;
         corners[CORNER_lapse_while_waiting] +=
             v->phase == PHASE_WAITING || v->phase == PHASE_PARKED;
     }
@@ -40,6 +41,8 @@ static void delivered_again(struct host *h, struct view *v)
         corners[CORNER_delivered_again_copying]++;
     else if (v->phase == PHASE_DECIDED)
         corners[CORNER_delivered_again_settling]++;
+    if (v->odd) /* it may be in hand anew, and wait for its key */
+        v->sent = false;
     if (v->told_receives < v->receives) {
         corners[CORNER_older_answer_overtaken]++;
         return;
@@ -65,11 +68,14 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
     if (v->phase != PHASE_GONE) {
         delivered_again(h, v);
         widen(&h->tally.again, !v->odd);
+        h->tally.keyless.high += r->keyless && v->odd && !sim.fifo;
         corners[CORNER_group_joined_again] += sim.fifo && v->place == 0;
         if (v->place == 0 || v->odd)
             group_joins(h, v);
         return;
     }
+    if (r->keyless && !h->draining && !sim.fifo)
+        widen(&h->tally.keyless, true);
     anew(v);
     group_joins(h, v);
     if (h->draining)
@@ -123,12 +129,18 @@ void view_claimed(struct host *h, struct record *r, enum claim answer)
     else if (!v->anew && v->odd) /* let go of meanwhile, and taken in again */
         taken_in_again(h, v);
     v->claimed = true;
-    h->tally.keyless += r->keyless;
     corners[CORNER_keyless] += r->keyless;
+    if (r->keyless && sim.fifo) /* its key is looked at when its turn comes */
+        widen(&h->tally.keyless, true);
     int64_t since_ms = *acked_ms(h, r);
     bool remembered = since_ms > 0 && sim.now_ms - since_ms < h->ttl_ms;
     check_if(remembered && answer != CLAIM_NO_MEMORY, INV_once, answer == CLAIM_DONE,
              "%s was acked by host %d, which does not remember it", r->id, h->index);
+    if (answer == CLAIM_NEW && sim.shared) {
+        *hold_of(h, r) = (struct hold){.host = h, .record = r->number, .failed = h->store_away};
+        v->asked_ms = sim.now_ms;
+        v->asking = sim.closed || !h->store_away; /* else it runs at once, or tries the store */
+    }
     if (answer == CLAIM_DONE) {
         corners[CORNER_waited_deleted_unrun] += v->waited;
         check(INV_remembered, since_ms > 0, "host %d never acked %s but thinks so", h->index,
@@ -153,6 +165,9 @@ void view_started(struct host *h, struct record *r, const struct job *job)
     corners[CORNER_runs_again_in_place] += !v->odd && v->phase == PHASE_BACKOFF;
     if (v->phase == PHASE_BACKOFF)
         v->phase = PHASE_WAITING;
+    if (v->doubtful && !lapsed(v))
+        v->odd = false;
+    v->doubtful = false;
     check_if(!v->odd, INV_one_runner, v->phase == PHASE_WAITING || v->phase == PHASE_PARKED,
              "%s runs in host %d, where it is %s", r->id, h->index,
              v->phase == PHASE_RUNNING ? "running" : "settled or being settled");
@@ -163,6 +178,7 @@ void view_started(struct host *h, struct record *r, const struct job *job)
         check_if(!v->slept, INV_lease, sim.now_ms <= v->lease_ms,
                  "%s runs in host %d after its lease ended", r->id, h->index);
     }
+    v->asking = false;
     check_overdue(h, v);
     corners[CORNER_waited_runs] += v->waited && v->starts == 0;
     corners[CORNER_changed_body_runs] += r->key != r->number && r->pair == r->number;
@@ -172,7 +188,8 @@ void view_started(struct host *h, struct record *r, const struct job *job)
 
 void decide_retry(struct host *h, struct view *v, int64_t after_ms)
 {
-    double ceiling = fmin(sim.retry_cap_s, ldexp(h->retry_base_s, v->receives + v->starts - 2));
+    int reruns = v->starts > 0 ? v->starts - 1 : 0;
+    double ceiling = fmin(sim.retry_cap_s, ldexp(h->retry_base_s, v->receives + reruns - 1));
     int after_s = (int)((after_ms + 999) / 1000), low_s = after_s, high_s = after_s;
     if (after_ms < 0) {
         low_s = RETRY_MIN_S;
@@ -235,7 +252,7 @@ void view_target_up(struct host *h, bool proven)
         struct view *v = &h->views[i];
         if (v->phase != PHASE_PARKED)
             continue;
-        v->comebacks += proven;
+        v->comebacks += proven && !v->doubtful; /* that asks for its claim */
         v->odd = v->odd || hold_over(h, v) || lapsed(v);
         v->phase = PHASE_WAITING;
         tell(&sim.records[i], "host %d: its target is back%s", h->index,
@@ -250,7 +267,9 @@ void view_probes(struct host *h, struct record *r)
     struct view *v = view_of(h, r);
     for (int i = 0; i < sim.count && !h->unsure && !v->odd; i++) {
         const struct view *other = &h->views[i];
-        bool waits = other->phase == PHASE_PARKED && in_hand(h, other);
+        const struct hold *o = hold_of(h, &sim.records[i]);
+        bool expired = sim.shared && o->ours && o->until_ms <= sim.now_ms; /* its claim */
+        bool waits = other->phase == PHASE_PARKED && in_hand(h, other) && !expired;
         check_if(waits && other != v, INV_outage, other->probed >= v->probed,
                  "host %d tries its target with %s for the %dth time, m%d waits for its %dth",
                  h->index, r->id, v->probed + 1, i, other->probed + 1);
@@ -288,7 +307,11 @@ void view_verdict(struct host *h, struct record *r, const struct job *job, bool 
     }
     switch (job->outcome) {
     case OUTCOME_ACK:
-        decide(v, KIND_DELETE, 0, 0);
+        hold_of(h, r)->failed |= h->store_away; /* then telling it is in vain */
+        if (sim.shared)
+            v->phase = PHASE_RECORDING;
+        else
+            decide(v, KIND_DELETE, 0, 0);
         return;
     case OUTCOME_REJECT:
         dies(h, v, false);

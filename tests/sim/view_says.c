@@ -52,7 +52,8 @@ static void extension_refused(struct host *h, struct view *v)
 {
     widen(&h->tally.lease_lost, !v->odd && !lapsed(v) && !hold_over(h, v));
     v->own_retry_ms = -1;
-    bool stays = v->phase == PHASE_RUNNING || v->copy_open || hold_over(h, v);
+    bool stays =
+        v->phase == PHASE_RUNNING || v->phase == PHASE_RECORDING || v->copy_open || hold_over(h, v);
     if (!v->odd && !stays) {
         v->phase = PHASE_GONE;
         group_leaves(h, v, false);
@@ -168,7 +169,7 @@ void view_copied(struct host *h, struct record *r, const struct queue_result *re
 void view_deletes(struct host *h, const struct record *r)
 {
     const struct view *v = view_of(h, r);
-    check(INV_no_loss, *acked_ms(h, r) > 0 || v->copied,
+    check(INV_no_loss, *acked_ms(h, r) > 0 || v->copied || v->told_acked,
           "%s: host %d deletes it, and neither a handler of its acked it nor was a copy confirmed",
           r->id, h->index);
 }
@@ -189,6 +190,9 @@ static void settles_decided(struct host *h, struct record *r, struct view *v, en
              (long long)(sim.now_ms - v->due_ms));
     check_if(v->sent && !v->slept, INV_entries, sim.now_ms < v->lease_ms + AGAIN_CAP_MS,
              "%s: host %d tries again long after the lease", r->id, h->index);
+    const struct hold *o = hold_of(h, r);
+    check_if(!done && sim.shared && o->record == r->number && !h->unsure && !hurries(h), INV_freed,
+             !o->ours || o->open, "%s: host %d gives it back and keeps its claim", r->id, h->index);
     corners[CORNER_settlement_tried_again] += v->sent;
 }
 
@@ -211,6 +215,22 @@ void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_
               (long long)(sim.now_ms - v->parked_ms), (long long)h->hold_ms);
         corners[CORNER_hold_ran_out]++;
         decide_retry(h, v, -1);
+    }
+    if (!v->odd && v->phase == PHASE_WAITING && v->asked_ms > 0) {
+        check(INV_parked, sim.now_ms - v->asked_ms >= h->hold_ms,
+              "%s: host %d gives it back, which has waited %lld ms of its %lld for its claim",
+              r->id, h->index, (long long)(sim.now_ms - v->asked_ms), (long long)h->hold_ms);
+        corners[CORNER_claim_waited_too_long]++;
+        r->burnt = true;
+        decide_retry(h, v, -1);
+    }
+    if (!v->odd && v->phase == PHASE_RECORDING) {
+        const struct hold *o = hold_of(h, r);
+        check_if(!h->unsure, INV_recorded,
+                 o->told || o->failed || h->store_away || hurries(h) || lapsed(v) || v->slept,
+                 "%s: host %d deletes it and has not told the store of the ack", r->id, h->index);
+        decide(v, KIND_DELETE, 0, 0);
+        v->due_ms = 0;
     }
     if (!v->odd && v->phase == PHASE_COPYING && !v->copy_open && hurries(h)) {
         decide_keep(h, v);

@@ -52,7 +52,13 @@ enum { HOSTS_MAX = 4, WORKERS_MAX = 8, ARRIVALS_MS = 30000 };
     X(restart, 600)         /* a host drains and comes back */                                     \
     X(hurry, 30)            /* a second signal during the drain */                                 \
     X(pause, 300)           /* a host stands still, then believes its old leases */                \
-    X(queue_away, 300)      /* for a while nothing reaches the queue */
+    X(queue_away, 300)      /* for a while nothing reaches the queue */                            \
+    X(store_lost, 1)                                                                               \
+    X(store_unheard, 1)                                                                            \
+    X(store_late, 1)                                                                               \
+    X(store_after_all, 1) /* carried out after its sender has given up */                          \
+    X(store_busy, 1)                                                                               \
+    X(store_away, 1) /* for a while nothing reaches the shared store, or it denies everything */
 
 enum fault {
 #define X(name, least) FAULT_##name,
@@ -71,6 +77,11 @@ enum fault {
     X(once, 5000)         /* acked is not run again by the same process while remembered */        \
     X(remembered, 100000) /* done is remembered at an ack, and at nothing else */                  \
     X(forgotten, 1600)    /* no place is kept for a failed key */                                  \
+    X(claimed, 1)         /* nothing runs without a claim, unless the store is away and it may */  \
+    X(claims, 1)          /* one host at a time has a claim on a key and runs it */                \
+    X(recorded, 1)        /* the store is told of an ack before the queue is told to delete */     \
+    X(freed, 1)           /* and of a failure */                                                   \
+    X(waits, 1)           /* no receive while the store is away and nothing may run without it */  \
     X(in_order, 60000)  /* of a FIFO group one runs, once all before it are gone from the queue */ \
     X(in_place, 14000)  /* a failed one of a group runs again after its backoff, the rest wait */  \
     X(handed_on, 40000) /* what waits for a key waits for one that is in hand */                   \
@@ -123,6 +134,12 @@ enum invariant {
     X(changed_body_runs, 3000)                                                                     \
     X(drain_with_key_waiting, 100)                                                                 \
     X(delivered_again_key_waiting, 6)                                                              \
+    X(claimed_elsewhere, 1)                                                                        \
+    X(acked_elsewhere, 1)                                                                          \
+    X(claim_taken_over, 1)                                                                         \
+    X(claim_lost, 1)                                                                               \
+    X(runs_unfenced, 1)                                                                            \
+    X(claim_waited_too_long, 1)                                                                    \
     X(keyless, 1100)                                                                               \
     X(runs_again_in_place, 400)                                                                    \
     X(group_hold_ran_out, 40)                                                                      \
@@ -210,6 +227,7 @@ enum phase {
     PHASE_BEHIND,  /* others of its group go before it */
     PHASE_BACKOFF, /* it failed and will run again in place, its group waits */
     PHASE_COPYING,
+    PHASE_RECORDING, /* acked, and the shared store is to be told first */
     PHASE_DECIDED,
 };
 
@@ -222,9 +240,13 @@ struct view {
     bool odd;   /* more than one continuation is right: no exact expectations until it is settled */
     bool slept; /* its host stood still: nothing of it is on time */
     bool anew;  /* it was not in hand when the host was told of it last */
-    bool claimed;    /* it has asked for its key since it was received */
-    bool waited;     /* and not at once */
-    uint64_t handle; /* newest one that the host was told while it had the message */
+    bool claimed;     /* it has asked for its key since it was received */
+    bool waited;      /* and not at once */
+    bool asking;      /* WAITING: for an answer of the shared store */
+    bool doubtful;    /* odd only because its claim was lost, until it runs again */
+    bool told_acked;  /* that one knows it as acked */
+    int64_t asked_ms; /* when it asked first; 0: never */
+    uint64_t handle;  /* newest one that the host was told while it had the message */
     int receives;
     int64_t lease_ms;     /* end of the lease by what the host was told */
     uint64_t told_handle; /* in the last answer, newer or not */
@@ -260,9 +282,28 @@ struct bounds {
 };
 
 struct tally {
-    int64_t received, started, done_claims, keyless;
-    struct bounds again;
+    int64_t received, started, done_claims;
+    struct bounds again, keyless;
     struct bounds settled[KIND_COUNT], extensions, entries_failed, lease_lost, drain_gave_up;
+};
+
+/* A key as one life of a host must see it, by what it has said to the shared store and heard. */
+struct hold {
+    struct host *host;
+    int record;  /* that claimed it last */
+    bool open;   /* a call is on the wire */
+    bool ours;   /* as far as it was told, until then */
+    bool failed; /* the last call was not answered */
+    bool told;   /* the store has confirmed the ack */
+    int64_t until_ms;
+    int64_t foreign_until_ms;
+};
+
+/* A key, and the pair of that number, as the shared store has it. */
+struct item {
+    char token[SHARED_TOKEN_BYTES];
+    int64_t until_ms, claimed_ms;
+    int64_t acked_until_ms, acked_ms;
 };
 
 struct host {
@@ -303,6 +344,8 @@ struct host {
     bool unsure; /* more than one course is right for it, after a failed allocation for instance */
     struct tally tally;
     struct view *views; /* per record */
+    struct hold *holds; /* per key */
+    bool store_away;    /* the last call to the shared store was not answered */
 };
 
 struct event {
@@ -328,7 +371,12 @@ struct world {
     bool quiet; /* no faults at all */
     bool fifo;  /* the queue is one */
     int groups;
-    const char *key;     /* dedupe.key of all hosts; NULL: the message id */
+    const char *key; /* dedupe.key of all hosts; NULL: the message id */
+    bool shared;     /* the hosts share a store */
+    bool closed;     /* and run nothing while it is away */
+    bool store_away, store_denied;
+    struct item *items;
+    struct list store_calls;
     bool closing;        /* hosts that end stay away */
     struct host *inside; /* whose flow is running: its allocations may fail */
     bool starving;       /* one did, since it was entered */
@@ -402,6 +450,13 @@ int queue_polls_open(const struct host *h);
 int queue_copies_open(const struct host *h);
 int queue_reserved(const struct host *h); /* messages that open polls ask for */
 int queue_batches_open(const struct host *h);
+
+/* store.c */
+struct shared store_for(struct host *h);
+void store_forget_calls(struct host *h);
+void store_free(void);
+struct hold *hold_of(struct host *h, const struct record *r);
+void store_check_start(struct host *h, const struct record *r);
 
 /* pool.c */
 extern const char target_name[];
