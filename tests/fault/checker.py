@@ -268,14 +268,14 @@ class Checker:
 
     def why_again(self, span):
         event, log = span.event, self.log
+        if event.kind == "fail" and not span.copied():
+            return "fails by design"
         if log.killed(span.begin, span.end):
             return "killed"
         if event.kind == "register" and span.registered():
             return None  # acked: as long as this process lives, it knows
         if span.copied():
             return self.why_again_after_copy(span)
-        if event.kind == "fail":
-            return "fails by design"
         for line in span.calls + span.sends:
             if troubled(line):
                 return f"{line['route']} {line['fate'] or self.plain_trouble(line)}"

@@ -171,6 +171,7 @@ class Scene(Stage):
     def account(self):
         """Everything has come to rest: gathers the evidence and has it checked."""
         self.realm = Realm(self.keycloak.url, self.realm.realm)
+        self.realm.rest.timeout = 600  # the last pages of 100,000 users take long
         end = {"users": self.names("/users"), "role": self.names("/roles/customer/users"),
                "members": self.names(f"/groups/{self.realm.group_id('/customers')}/members"),
                "dead": self.dead_letters(), "left": sum(self.queue.counts())}
