@@ -59,7 +59,8 @@ static void claim(struct store_call *s)
     int64_t until_ms = s->sent_ms + s->for_ms;
     if (!is_mine(i, s))
         i->claimed_ms = sim.now_ms;
-    else if (until_ms < i->until_ms) /* carried out after a later one */
+    else if (until_ms <
+             i->until_ms) /* carried out after a later one; a real store is not so late */
         return;
     memcpy(i->token, s->token, sizeof i->token);
     i->until_ms = until_ms;

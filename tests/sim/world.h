@@ -53,12 +53,13 @@ enum { HOSTS_MAX = 4, WORKERS_MAX = 8, ARRIVALS_MS = 30000 };
     X(hurry, 30)            /* a second signal during the drain */                                 \
     X(pause, 300)           /* a host stands still, then believes its old leases */                \
     X(queue_away, 300)      /* for a while nothing reaches the queue */                            \
-    X(store_lost, 1)                                                                               \
-    X(store_unheard, 1)                                                                            \
-    X(store_late, 1)                                                                               \
-    X(store_after_all, 1) /* carried out after its sender has given up */                          \
-    X(store_busy, 1)                                                                               \
-    X(store_away, 1) /* for a while nothing reaches the shared store, or it denies everything */
+    X(store_lost, 350)                                                                             \
+    X(store_unheard, 500)                                                                          \
+    X(store_late, 200)                                                                             \
+    X(store_after_all, 450) /* carried out after its sender has given up */                        \
+    X(store_busy, 1300)                                                                            \
+    X(store_away, 2500) /* for a while nothing reaches the shared store, or it denies everything   \
+                         */
 
 enum fault {
 #define X(name, least) FAULT_##name,
@@ -77,11 +78,11 @@ enum fault {
     X(once, 5000)         /* acked is not run again by the same process while remembered */        \
     X(remembered, 100000) /* done is remembered at an ack, and at nothing else */                  \
     X(forgotten, 1600)    /* no place is kept for a failed key */                                  \
-    X(claimed, 1)         /* nothing runs without a claim, unless the store is away and it may */  \
-    X(claims, 1)          /* one host at a time has a claim on a key and runs it */                \
-    X(recorded, 1)        /* the store is told of an ack before the queue is told to delete */     \
-    X(freed, 1)           /* and of a failure */                                                   \
-    X(waits, 1)           /* no receive while the store is away and nothing may run without it */  \
+    X(claimed, 30000)     /* nothing runs without a claim, unless the store is away and it may */  \
+    X(claims, 70000)      /* one host at a time has a claim on a key and runs it */                \
+    X(recorded, 4000)     /* the store is told of an ack before the queue is told to delete */     \
+    X(freed, 3000)        /* and of a failure */                                                   \
+    X(waits, 30)          /* no receive while the store is away and nothing may run without it */  \
     X(in_order, 60000)  /* of a FIFO group one runs, once all before it are gone from the queue */ \
     X(in_place, 14000)  /* a failed one of a group runs again after its backoff, the rest wait */  \
     X(handed_on, 40000) /* what waits for a key waits for one that is in hand */                   \
@@ -134,12 +135,12 @@ enum invariant {
     X(changed_body_runs, 3000)                                                                     \
     X(drain_with_key_waiting, 100)                                                                 \
     X(delivered_again_key_waiting, 6)                                                              \
-    X(claimed_elsewhere, 1)                                                                        \
-    X(acked_elsewhere, 1)                                                                          \
-    X(claim_taken_over, 1)                                                                         \
-    X(claim_lost, 1)                                                                               \
-    X(runs_unfenced, 1)                                                                            \
-    X(claim_waited_too_long, 1)                                                                    \
+    X(claimed_elsewhere, 3500)                                                                     \
+    X(acked_elsewhere, 800)                                                                        \
+    X(claim_taken_over, 500)                                                                       \
+    X(claim_lost, 20)                                                                              \
+    X(runs_unfenced, 4500)                                                                         \
+    X(claim_waited_too_long, 150)                                                                  \
     X(keyless, 1100)                                                                               \
     X(runs_again_in_place, 400)                                                                    \
     X(group_hold_ran_out, 40)                                                                      \
