@@ -1,8 +1,11 @@
 """The program under test as a process: its configuration, its log, its signals, its end."""
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import uuid
 
 import procs
@@ -11,6 +14,8 @@ from servers import ROOT
 
 BINARY = os.environ.get("HOST_BIN", os.path.join(ROOT, "build", "host"))
 EXAMPLE = os.path.join(ROOT, "lua", "examples", "register.lua")
+RUNTIME = tempfile.mkdtemp(prefix="luahost-run-")  # admin sockets: suites run side by side
+atexit.register(shutil.rmtree, RUNTIME, ignore_errors=True)
 CLIENT_SECRET = "svc-secret-3141"
 
 
@@ -30,7 +35,7 @@ def lua(value, indent=""):
 def environment(extra=None):
     """Nothing of the caller's AWS or host settings, so that the tests see what they set."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "LUAHOST_"))}
-    return {**env, **sqs.KEYS, **(extra or {})}
+    return {**env, **sqs.KEYS, "XDG_RUNTIME_DIR": RUNTIME, **(extra or {})}
 
 
 class Host:
