@@ -1,0 +1,105 @@
+/* Every allocation of the metrics fails once: a metric is refused with words, a series is counted
+ * as "other", a text says that it is not whole; nothing counted elsewhere is lost. In a sanitizer's
+ * build the allocator is the sanitizer's, and this has nothing to do. */
+#include "base/metric_text.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OWN_ALLOCATOR 0
+#else
+#define OWN_ALLOCATOR 1
+#endif
+
+static long left = -1; /* allocations until the one that fails; below 0: none does */
+
+#if OWN_ALLOCATOR
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+
+static bool fails_now(void)
+{
+    return left >= 0 && left-- == 0;
+}
+
+void *malloc(size_t n)
+{
+    return fails_now() ? NULL : __libc_malloc(n);
+}
+
+void *calloc(size_t count, size_t n)
+{
+    return fails_now() ? NULL : __libc_calloc(count, n);
+}
+
+void *realloc(void *old, size_t n)
+{
+    return fails_now() ? NULL : __libc_realloc(old, n);
+}
+#endif
+
+static const double bounds[] = {1, 2};
+static const struct metric_desc waits = {.name = "t_seconds",
+                                         .help = "Waits.",
+                                         .type = METRIC_HISTOGRAM,
+                                         .labels = {"who"},
+                                         .bounds = bounds,
+                                         .bounds_count = 2,
+                                         .series_max = 4};
+
+/* Opens, counts three, reads. True if nothing failed. */
+static bool once(void)
+{
+    const char *a = "a", *b = "b";
+    struct err e = {0};
+    struct buf out;
+    bool whole = false;
+    buf_init(&out);
+    struct metrics *ms = metrics_new();
+    struct metric *m = ms ? metrics_open(ms, 0, &waits, &e) : NULL;
+    assert_true(!ms || m || strstr(e.text, "no memory for metric t_seconds"));
+    metric_observe(m, &a, 0.5);
+    metric_observe(m, &b, 1.5);
+    metric_observe(m, &b, 1.5);
+    if (ms)
+        metrics_text(ms, &out);
+    bool failed = left < 0 && (!ms || !m || out.failed);
+    left = -1;
+    if (m) { /* now there is memory: all three are there, under some name */
+        buf_free(&out);
+        metrics_text(ms, &out);
+        int count = 0;
+        for (const char *at = out.data; (at = strstr(at, "t_seconds_count{")); at++)
+            count += atoi(strchr(at, '}') + 1);
+        assert_int_equal(count, 3);
+        whole = !failed && !strstr(out.data, "other");
+    }
+    buf_free(&out);
+    metrics_free(ms);
+    return whole;
+}
+
+static void each_allocation_fails(void **state)
+{
+    (void)state;
+    assert_true(once());
+    int failures = 0;
+    for (long n = 0; OWN_ALLOCATOR && n < 40; n++) {
+        left = n;
+        failures += !once();
+    }
+    assert_true(!OWN_ALLOCATOR || failures >= 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_allocation_fails)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
