@@ -90,6 +90,9 @@ soak:
 # The test of the tests: mutants that a named check of the simulator must catch.
 mutants: $(BUILD)/sim
 	python3 tests/sim/mutants/named.py --build $(BUILD)
+# And by every small change that a machine can think of. make mutate [FILE=flow/settle.c]
+mutate: $(BUILD)/sim
+	nice -n 15 python3 tests/sim/mutants/mechanical.py --build $(BUILD) $(if $(FILE),--file $(FILE))
 
 # How to build by hand, a line each: compiler, flags to compile, flags to link, libraries, objects that
 # belong to no room.
@@ -124,5 +127,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all build-unit sim tools soak mutants flags check test demo bench bench-keys format install clean
+.PHONY: all build-unit sim tools soak mutants mutate flags check test demo bench bench-keys format install clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -25,7 +25,7 @@ from workbench import ROOT, Failed, Unbuildable, Workbench
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAMING_SEEDS, QUICK_SEEDS, LONG_SEEDS, SANITIZED_SEEDS = 40, 300, 4000, 300
-UNIT_S, QUICK_S, LONG_S = 5, 30, 300
+UNIT_S, QUICK_S, LONG_S = 3, 8, 120
 WHY = ("equivalent", "performance", "unreachable", "log", "redundant")
 
 
