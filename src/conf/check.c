@@ -84,9 +84,6 @@ static int check_pairs(struct conf *c, struct err *e)
     if (c->retry.base > c->retry.cap)
         return err_set(e, EXIT_CONFIG, "retry.base (%.15g s) is more than retry.cap (%.15g s)",
                        c->retry.base, c->retry.cap);
-    if (c->workers.min < c->workers.max && source_of(c, "workers.min") != FROM_DEFAULT)
-        warn(c, "workers.min (%d) has no effect yet: workers.max (%d) workers are started",
-             c->workers.min, c->workers.max);
     if (c->drain < c->limits.time)
         warn(c,
              "drain (%.15g s) is less than limits.time (%.15g s): a handler that takes its time "

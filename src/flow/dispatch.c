@@ -7,6 +7,7 @@
 int dispatch_init(struct flow *f)
 {
     int workers = f->seam.workers.count;
+    f->dispatch.workers = workers;
     list_init(&f->dispatch.buffered);
     f->dispatch.busy = calloc((size_t)workers, sizeof *f->dispatch.busy);
     f->dispatch.outgoing = calloc((size_t)workers, sizeof *f->dispatch.outgoing);
@@ -40,11 +41,24 @@ void dispatch_unbuffer(struct flow *f, struct message *m)
     f->dispatch.buffered_count--;
 }
 
+int dispatch_slots(const struct flow *f)
+{
+    return f->dispatch.workers * f->seam.workers.slots;
+}
+
+void flow_set_workers(struct flow *f, int n)
+{
+    int most = f->seam.workers.count;
+    f->dispatch.workers = n < 1 ? 1 : n < most ? n : most;
+    dispatch_kick(f);
+    intake_kick(f);
+}
+
 /* The first awake worker with a free slot, else the first idle one, else -1. */
 static int pick_worker(const struct flow *f)
 {
     int idle = -1;
-    for (int i = 0; i < f->seam.workers.count; i++) {
+    for (int i = 0; i < f->dispatch.workers; i++) {
         int busy = f->dispatch.busy[i];
         if (busy > 0 && busy < f->seam.workers.slots)
             return i;
@@ -65,6 +79,8 @@ static void hand_over(struct flow *f, struct message *m, int worker)
     job->attempt = m->receive_count + m->reruns;
     f->dispatch.busy[worker]++;
     f->dispatch.running++;
+    if (f->dispatch.running >= dispatch_slots(f))
+        f->dispatch.full = true;
     f->counts.started++;
     limits_started(f);
     list_append(&f->dispatch.outgoing[worker], &job->node);
@@ -84,8 +100,10 @@ void dispatch_kick(struct flow *f)
         if (!m->probes && (f->dispatch.running >= permits || !limits_rate(f)))
             break;
         int worker = pick_worker(f);
-        if (worker < 0)
+        if (worker < 0) {
+            f->dispatch.full = true;
             break;
+        }
         hand_over(f, m, worker);
         any = true;
     }
@@ -111,7 +129,7 @@ static double measured_rate(struct flow *f)
 int dispatch_capacity(struct flow *f)
 {
     const struct target *by;
-    int slots = f->seam.workers.count * f->seam.workers.slots, permits = limits_permits(f, &by);
+    int slots = dispatch_slots(f), permits = limits_permits(f, &by);
     if (slots > permits)
         slots = permits;
     return f->options.fifo ? slots : slots + polls_prefetch(measured_rate(f), slots);

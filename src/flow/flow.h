@@ -149,6 +149,21 @@ struct target_view {
 void flow_each_target(const struct flow *f, void (*each)(void *arg, const struct target_view *),
                       void *arg);
 
+/* What the number of workers is decided by; `slots_full` begins anew with each look. */
+struct flow_load {
+    int64_t completed, received; /* since the start */
+    double unloaded_s;           /* a message's duration with its targets unloaded; 0: not known */
+    int permits;                 /* messages that the targets let run at once */
+    int in_hand;
+    bool slots_full;    /* all slots of the workers were taken at some time */
+    bool receives_full; /* they bring as much as they ask for */
+    bool held;          /* intake is: nothing is to be learnt */
+};
+void flow_look_at_load(struct flow *f, struct flow_load *load);
+
+/* Workers 0 … n - 1 may be given jobs from now on; at the start all of the seam's. */
+void flow_set_workers(struct flow *f, int n);
+
 /* One log line on where everything is. */
 void flow_report(const struct flow *f);
 

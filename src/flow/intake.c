@@ -49,7 +49,7 @@ static void ask_slots(struct flow *f, struct grant *g)
     if (permits == 0)
         g->link = LINK_RETRY_AFTER;
     else if (free <= 0 && f->intake.open == 0)
-        g->link = permits < f->seam.workers.count * f->seam.workers.slots ? LINK_LIMIT : LINK_SLOTS;
+        g->link = permits < dispatch_slots(f) ? LINK_LIMIT : LINK_SLOTS;
     if (g->link == LINK_LIMIT || g->link == LINK_RETRY_AFTER)
         g->target = by;
 }

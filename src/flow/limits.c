@@ -225,6 +225,34 @@ void limits_ran(struct flow *f, const struct job *job)
     }
 }
 
+/* A message's duration with the queues of its targets taken out. */
+static double unloaded_s(const struct flow *f)
+{
+    if (f->limits.messages <= 0)
+        return 0;
+    double left = f->limits.message_s;
+    list_for_each (node, &f->targets.all) {
+        const struct target *t = list_entry(node, struct target, in_all);
+        if (t->limit.slowdown > 1)
+            left -= t->request_s * (1 - 1 / t->limit.slowdown);
+    }
+    return fmax(left, 0) / f->limits.messages;
+}
+
+void flow_look_at_load(struct flow *f, struct flow_load *load)
+{
+    const struct target *by;
+    *load = (struct flow_load){.completed = f->dispatch.all_completed,
+                               .received = f->counts.received,
+                               .unloaded_s = unloaded_s(f),
+                               .permits = limits_permits(f, &by),
+                               .in_hand = (int)f->in_hand.count,
+                               .slots_full = f->dispatch.full,
+                               .receives_full = f->intake.policy.wanted > 1,
+                               .held = f->intake.link > LINK_RATE || f->drain.draining};
+    f->dispatch.full = f->dispatch.running >= dispatch_slots(f);
+}
+
 void limits_init(struct flow *f)
 {
     f->limits.tick.fire = on_tick;

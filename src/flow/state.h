@@ -247,6 +247,9 @@ struct flow {
 
     struct { /* dispatch.c */
         struct list buffered;
+        int workers;           /* that may be given jobs */
+        bool full;             /* all of their slots were taken */
+        int64_t all_completed; /* since the start */
         int *busy;             /* per worker */
         struct list *outgoing; /* per worker, filled and emptied within one pass */
         int running;
@@ -403,6 +406,7 @@ void dispatch_free(struct flow *f);
 void dispatch_buffer(struct flow *f, struct message *m, bool first);
 void dispatch_unbuffer(struct flow *f, struct message *m);
 void dispatch_kick(struct flow *f);
+int dispatch_slots(const struct flow *f);
 int dispatch_capacity(struct flow *f); /* slots and prefetch */
 
 /* verdict.c: puts a message that ran where its verdict says. */

@@ -130,6 +130,7 @@ void flow_verdicts(struct flow *f, struct list *jobs)
         f->dispatch.busy[job->worker]--;
         f->dispatch.running--;
         f->dispatch.completed++;
+        f->dispatch.all_completed++;
         limits_ran(f, job);
         if (!m) { /* settled without waiting for its worker */
             job_free(job);

@@ -59,8 +59,8 @@ void flow_look(const struct flow *f, struct flow_view *v)
                             .copying = f->dlq.copying,
                             .settling = f->settle.settling + f->claims.recording,
                             .polls_open = f->intake.open,
-                            .workers = f->seam.workers.count,
-                            .slots = f->seam.workers.count * f->seam.workers.slots};
+                            .workers = f->dispatch.workers,
+                            .slots = dispatch_slots(f)};
     for (int i = 0; i < v->workers; i++)
         v->workers_busy += f->dispatch.busy[i] > 0;
     look_at_hold(f, v);

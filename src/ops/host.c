@@ -17,6 +17,7 @@
 #include "ops/platform.h"
 #include "ops/queue_lookup.h"
 #include "ops/running.h"
+#include "ops/scaler.h"
 #include "ops/shared_store.h"
 #include "ops/signals.h"
 #include "ops/tokens.h"
@@ -54,6 +55,7 @@ struct host {
     struct rng rng;
     struct flow *flow;
     struct board board;
+    struct scaler scaler;
     char *couple;
     struct queue_lookup lookup;
     bool stopping; /* a signal before there was a flow */
@@ -72,6 +74,7 @@ static void turn(struct host *h)
     fetch_turn(h->fetch);
     if (h->pool)
         pool_turn(h->pool);
+    scaler_turn(&h->scaler);
     admin_turn(h->admin);
 }
 
@@ -105,11 +108,8 @@ static void on_report(void *arg)
 
 static int on_scale(void *arg, int min, int max, struct err *e)
 {
-    (void)arg;
-    return err_set(e, 0,
-                   "this version cannot change the number of workers while it runs: set workers to "
-                   "%d:%d in the configuration and restart it",
-                   min, max);
+    struct host *h = arg;
+    return scaler_set(&h->scaler, min, max, e);
 }
 
 static void on_pause(void *arg, bool paused)
@@ -172,8 +172,10 @@ static void on_ready(void *arg)
     log_with(LOG_INFO, "consuming", LF_TEXT("queue", sqs_queue_url(h->sqs)),
              LF_TEXT("order", h->lookup.facts.fifo ? "fifo" : NULL),
              LF_TEXT("dead_letters", sqs_dead_letter_url(h->sqs)),
-             LF_TEXT("handler", h->options->handler_path), LF_INT("workers", h->conf->workers.max),
-             LF_INT("slots", h->conf->slots), LF_TEXT("keycloak", h->conf->keycloak.url));
+             LF_TEXT("handler", h->options->handler_path),
+             LF_INT("workers_min", h->conf->workers.min),
+             LF_INT("workers_max", h->conf->workers.max), LF_INT("slots", h->conf->slots),
+             LF_TEXT("keycloak", h->conf->keycloak.url));
 }
 
 static int exit_code_of(enum flow_end end)
@@ -261,11 +263,13 @@ static int make_clients(struct host *h, struct err *e)
 static int make_pool(struct host *h, struct err *e)
 {
     const struct conf *c = h->conf;
-    struct pool_options o = {.workers = c->workers.max, .metrics = h->metrics};
+    struct pool_options o = {
+        .workers = c->workers.min, .most = c->workers.max, .metrics = h->metrics};
     h->handler = handler_file_read(h->options->handler_path, &h->handler_len, e);
     if (!h->handler)
         return -1;
     o.vm = handler_vm_options(c, h->options->handler_path);
+    o.vm.board = &h->board;
     o.vm.source = h->handler;
     o.vm.source_len = h->handler_len;
     o.fetch = (struct fetch_options){.ca_file = c->http.ca_file,
@@ -472,7 +476,9 @@ static int start(struct host *h, struct err *e)
     if (h->stopping)
         return 0;
     warn_of_queue(h);
-    return make_flow(h, e);
+    if (make_flow(h, e) != 0)
+        return -1;
+    return scaler_start(&h->scaler, h->loop, h->conf, h->pool, h->flow, h->sqs, e);
 }
 
 static void work(struct host *h)
@@ -488,6 +494,7 @@ static bool stop(struct host *h)
 {
     admin_free(h->admin);
     h->admin = NULL;
+    scaler_stop(&h->scaler);
     if (!pool_free(h->pool))
         return false;
     h->pool = NULL;

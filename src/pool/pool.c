@@ -1,10 +1,14 @@
 #include "pool/pool.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "pool/worker.h"
 #include "vm/cache.h"
 
+#include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 enum { JOIN_MS = 3000, CACHE_BYTES = 64 << 20 };
 
@@ -15,9 +19,12 @@ struct pool {
     struct mailbox verdicts;
     struct mailbox tokens;
     ev_async state_changed;
-    struct cache *cache; /* host.cache, of all workers */
-    struct worker *workers;
-    int started;
+    struct cache *cache;    /* host.cache, of all workers */
+    struct worker *workers; /* `most` of them */
+    int most;
+    int wanted;
+    bool up;      /* those of the start are ready */
+    bool pending; /* some are starting or ending */
 };
 
 static void on_state(struct ev_loop *loop, ev_async *a, int events)
@@ -40,6 +47,7 @@ static void release(struct pool *p)
 static int start(struct pool *p, int index, struct err *e)
 {
     struct worker *w = &p->workers[index];
+    memset(w, 0, sizeof *w);
     w->index = index;
     w->vm_options = &p->options.vm;
     w->fetch_options = p->options.fetch;
@@ -49,14 +57,16 @@ static int start(struct pool *p, int index, struct err *e)
                                    .tokens = &p->tokens,
                                    .loop = p->loop,
                                    .state_changed = &p->state_changed};
-    return worker_start(w, e);
+    w->live = worker_start(w, e) == 0;
+    return w->live ? 0 : -1;
 }
 
 struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
                       const struct pool_events *events, struct err *e)
 {
     struct pool *p = calloc(1, sizeof *p);
-    struct worker *workers = calloc((size_t)options->workers, sizeof *workers);
+    int most = options->most > options->workers ? options->most : options->workers;
+    struct worker *workers = calloc((size_t)most, sizeof *workers);
     struct cache *cache = cache_new(CACHE_BYTES);
     if (!p || !workers || !cache) {
         free(p);
@@ -69,13 +79,15 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
     p->events = *events;
     p->loop = loop;
     p->workers = workers;
+    p->most = most;
+    p->wanted = options->workers;
     p->cache = cache;
     mailbox_init(&p->verdicts, loop);
     mailbox_init(&p->tokens, loop);
     ev_async_init(&p->state_changed, on_state);
     ev_async_start(loop, &p->state_changed);
-    for (; p->started < options->workers; p->started++) {
-        if (start(p, p->started, e) != 0) {
+    for (int i = 0; i < options->workers; i++) {
+        if (start(p, i, e) != 0) {
             pool_free(p);
             return NULL;
         }
@@ -83,8 +95,83 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
     return p;
 }
 
+/* ---- more and fewer ---- */
+
+static void retire(struct worker *w)
+{
+    if (atomic_exchange(&w->stop, true))
+        return;
+    worker_nudge(w);
+}
+
+/* Threads that have ended: as they were told to, or because their handler's init failed. */
+static void reap(struct pool *p)
+{
+    p->pending = false;
+    for (int i = 0; i < p->most; i++) {
+        struct worker *w = &p->workers[i];
+        if (!w->live)
+            continue;
+        int state = atomic_load(&w->state);
+        bool ending = state == WORKER_FAILED || atomic_load(&w->stop);
+        if (ending && atomic_load(&w->done) && worker_join(w, JOIN_MS)) {
+            w->live = false;
+            if (state == WORKER_FAILED)
+                log_with(LOG_ERROR, "a worker could not start: its handler failed",
+                         LF_INT("worker", i), LF_TEXT("error", w->error.text));
+            malloc_trim(0); /* its Lua state was most of it */
+            if (state == WORKER_FAILED || i >= p->wanted)
+                continue;
+            pool_want(p, p->wanted);
+        }
+        p->pending |= ending || state == WORKER_STARTING;
+    }
+}
+
+void pool_want(struct pool *p, int workers)
+{
+    struct err e = {0};
+    p->wanted = workers < p->most ? workers : p->most;
+    p->pending = true;
+    for (int i = 0; i < p->wanted; i++) {
+        if (p->workers[i].live)
+            continue;
+        if (start(p, i, &e) == 0)
+            continue;
+        log_with(LOG_ERROR, "no further worker can be started", LF_TEXT("error", e.text));
+        break;
+    }
+    for (int i = p->wanted; i < p->most; i++)
+        if (p->workers[i].live)
+            retire(&p->workers[i]);
+}
+
+int pool_usable(const struct pool *p)
+{
+    int n = 0;
+    while (n < p->most && p->workers[n].live && !atomic_load(&p->workers[n].stop) &&
+           atomic_load(&p->workers[n].state) == WORKER_READY)
+        n++;
+    return n;
+}
+
+int64_t pool_cpu_us(const struct pool *p, int worker)
+{
+    clockid_t clock;
+    struct timespec t;
+    if (worker >= p->most || !p->workers[worker].live ||
+        pthread_getcpuclockid(p->workers[worker].thread, &clock) != 0 ||
+        clock_gettime(clock, &t) != 0)
+        return 0;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* ---- */
+
 void pool_turn(struct pool *p)
 {
+    if (p->up && p->pending)
+        reap(p);
     struct list mail, *node;
     list_init(&mail);
     mailbox_take(&p->tokens, &mail);
@@ -97,7 +184,9 @@ void pool_turn(struct pool *p)
 enum pool_state pool_state(struct pool *p, struct err *e)
 {
     enum pool_state state = POOL_READY;
-    for (int i = 0; i < p->started; i++) {
+    for (int i = 0; i < p->most; i++) {
+        if (!p->workers[i].live)
+            continue;
         int s = atomic_load(&p->workers[i].state);
         if (s == WORKER_FAILED) {
             *e = p->workers[i].error;
@@ -106,6 +195,7 @@ enum pool_state pool_state(struct pool *p, struct err *e)
         if (s == WORKER_STARTING)
             state = POOL_STARTING;
     }
+    p->up |= state == POOL_READY;
     return state;
 }
 
@@ -113,7 +203,7 @@ bool pool_look(const struct pool *p, int worker, struct worker_view *view)
 {
     static const char *const names[] = {
         [WORKER_STARTING] = "starting", [WORKER_READY] = "ready", [WORKER_FAILED] = "failed"};
-    if (worker < 0 || worker >= p->started)
+    if (worker < 0 || worker >= p->most || !p->workers[worker].live)
         return false;
     const struct worker *w = &p->workers[worker];
     int64_t since_ms = atomic_load(&w->busy_since_ms);
@@ -139,13 +229,18 @@ static void seam_cancel(void *self, struct job *job)
 struct workers pool_seam(struct pool *p)
 {
     static const struct pool_ops ops = {.run = seam_run, .cancel = seam_cancel};
-    return (struct workers){
-        .ops = &ops, .self = p, .count = p->started, .slots = p->options.vm.slots};
+    return (struct workers){.ops = &ops, .self = p, .count = p->most, .slots = p->options.vm.slots};
 }
 
 void pool_token_answer(struct pool *p, struct token_request *request)
 {
-    mailbox_post_one(&p->workers[request->worker].tokens, &request->node);
+    struct worker *w = &p->workers[request->worker];
+    if (w->live) {
+        mailbox_post_one(&w->tokens, &request->node);
+        return;
+    }
+    token_unref(request->token); /* it has ended meanwhile */
+    free(request);
 }
 
 /* Questions that nobody will answer any more. */
@@ -163,12 +258,12 @@ bool pool_free(struct pool *p)
     if (!p)
         return true;
     bool all = true;
-    for (int i = 0; i < p->started; i++) {
-        atomic_store(&p->workers[i].stop, true);
-        worker_nudge(&p->workers[i]);
-    }
-    for (int i = 0; i < p->started; i++)
-        all = worker_join(&p->workers[i], JOIN_MS) && all;
+    for (int i = 0; i < p->most; i++)
+        if (p->workers[i].live)
+            retire(&p->workers[i]);
+    for (int i = 0; i < p->most; i++)
+        if (p->workers[i].live)
+            all = worker_join(&p->workers[i], JOIN_MS) && all;
     struct list jobs;
     list_init(&jobs);
     if (mailbox_take(&p->verdicts, &jobs))

@@ -14,7 +14,8 @@ struct metrics;
 struct pool;
 
 struct pool_options {
-    int workers;
+    int workers;          /* at the start */
+    int most;             /* ever; 0: as many as at the start */
     struct vm_options vm; /* slots in here; its strings must outlive the pool */
     struct fetch_options fetch;
     struct metrics *metrics; /* NULL: nothing is counted; workers write as 1, 2, … */
@@ -46,6 +47,14 @@ struct worker_view {
 /* `worker` from 0; false: there is no such worker. */
 bool pool_look(const struct pool *p, int worker, struct worker_view *view);
 
+/* How many there should be, at most `most`: more are started, in the order of their numbers; those
+ * with the highest numbers end, give their memory back, and must have nothing to do. One that
+ * cannot be started is told in the log, and asked for again by the next call. */
+void pool_want(struct pool *p, int workers);
+int pool_usable(const struct pool *p);                 /* workers 0 … this are ready */
+int64_t pool_cpu_us(const struct pool *p, int worker); /* of its thread so far; 0: there is none */
+
+/* `count` is the most that there can be: only those that are usable may be given jobs. */
 struct workers pool_seam(struct pool *p);
 void pool_token_answer(struct pool *p, struct token_request *request);
 

@@ -164,6 +164,7 @@ static void *worker_main(void *arg)
     release(w);
     atomic_store(&w->busy_since_ms, 0);
     atomic_store(&w->done, true);
+    ev_async_send(w->home.loop, w->home.state_changed); /* it can be joined */
     return NULL;
 }
 

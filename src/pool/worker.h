@@ -24,6 +24,7 @@ struct worker_home {
 
 struct worker {
     int index;
+    bool live; /* core thread: it was started, and not joined yet */
     pthread_t thread;
     const struct vm_options *vm_options;
     struct fetch_options fetch_options;

@@ -52,6 +52,7 @@ class Stage:
                 config[section] = {**config.get(section, {}), **members}
             else:
                 config[section] = members
+        config["workers"].setdefault("min", config["workers"]["max"])
         return config
 
     def host(self, handler, /, *flags, env=None, **changes):

@@ -371,7 +371,7 @@ class Scene:
         self.config = {
             "queue": {"url": self.queue.url, "endpoint": stand_in.queue_url, "region": sqs.REGION,
                       "wait": 1, "visibility": 5},
-            "workers": {"max": 4}, "retry": {"base": 1},
+            "workers": {"min": 4, "max": 4}, "retry": {"base": 1},
             "keycloak": {"url": stand_in.url, "realm": "customers", "client_id": "luahost-svc",
                          "client_secret_file": str(secret)}}
         self.realm = Realm(stand_in.url, "customers")

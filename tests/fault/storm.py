@@ -5,7 +5,7 @@ import random
 import time
 
 SETTINGS = {
-    "workers": {"max": 2}, "slots": 8, "queue": {"wait": 2},
+    "workers": {"min": 2, "max": 2}, "slots": 8, "queue": {"wait": 2},
     "http": {"timeout": 3}, "breaker": {"probe": 0.2},
     # Fewer than the queue allows: so the queue moves nothing by itself when an answer with a
     # message is cut, and whatever is in the dead-letter queue was put there by the host.
