@@ -71,7 +71,7 @@ static void begin(int workers, int slots, const char *handler)
     struct err e = {0};
     assert_int_equal(fetch_global_init(&e), 0);
     t.loop = ev_loop_new(EVFLAG_AUTO);
-    struct pool_options o = {.workers = workers};
+    struct pool_options o = {.workers = workers, .most = 8};
     o.vm = (struct vm_options){.handler_path = "handler.lua",
                                .source = handler,
                                .source_len = strlen(handler),
@@ -231,10 +231,87 @@ static void bad_handler_fails_the_pool(void **state)
     }
 }
 
+/* ---- more and fewer ---- */
+
+static int usable_wanted;
+
+static bool has_usable(void)
+{
+    return pool_usable(t.pool) == usable_wanted;
+}
+
+static void become(int workers)
+{
+    usable_wanted = workers;
+    pool_want(t.pool, workers);
+    turn_until(has_usable);
+}
+
+static int threads(void)
+{
+    char line[200];
+    int n = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        sscanf(line, "Threads: %d", &n);
+    if (f)
+        fclose(f);
+    return n;
+}
+
+static int threads_wanted;
+
+static bool threads_are_gone(void)
+{
+    return threads() <= threads_wanted;
+}
+
+static void workers_come_and_go(void **state)
+{
+    (void)state;
+    begin(1, 2, "function handle(msg) end");
+    int alone = threads();
+    for (int round = 0; round < 5; round++) {
+        become(6);
+        assert_true(pool_cpu_us(t.pool, 5) > 0);
+        t.home = 0;
+        assert_int_equal(pool_seam(t.pool).count, 8);
+        for (int worker = 0; worker < 6; worker++)
+            give(worker, worker, 1);
+        wanted = 6;
+        turn_until(all_home);
+        become(1);
+        threads_wanted = alone;
+        turn_until(threads_are_gone);
+        struct worker_view view;
+        assert_true(pool_look(t.pool, 0, &view));
+        assert_int_equal(pool_cpu_us(t.pool, 5), 0);
+    }
+    end();
+}
+
+/* Wanted again while it ends: another one takes its place. */
+static void changes_of_mind(void **state)
+{
+    (void)state;
+    begin(2, 2, "function handle(msg) end");
+    for (int i = 0; i < 40; i++) {
+        pool_want(t.pool, 1 + i % 7);
+        pool_turn(t.pool);
+    }
+    become(8);
+    pool_want(t.pool, 100); /* no more than there is room for */
+    turn_until(has_usable);
+    pool_want(t.pool, 1);
+    end(); /* some are still ending */
+}
+
 int main(void)
 {
     log_setup(LOG_JSON, LOG_ERROR);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(workers_come_and_go),
+        cmocka_unit_test(changes_of_mind),
         cmocka_unit_test(jobs_come_home_with_their_verdicts),
         cmocka_unit_test(fenced_job_comes_home_unrun),
         cmocka_unit_test(stopping_sends_everything_home),
