@@ -143,9 +143,13 @@ struct target_view {
     const char *name;
     enum breaker_state breaker;
     int parked;
-    int64_t down_ms; /* for so long; 0: it is not */
+    int64_t down_ms;       /* for so long; 0: it is not */
+    int limit;             /* requests at once; 0: it has asked to wait */
+    const char *limit_why; /* in words */
+    int64_t wait_ms;       /* until what it asked for with Retry-After has passed; 0 */
+    double slowdown;       /* durations over what they are unloaded, lately */
 };
-/* Every server that has failed since the start, in no order. */
+/* Every server that was called or has failed since the start, in no order. */
 void flow_each_target(const struct flow *f, void (*each)(void *arg, const struct target_view *),
                       void *arg);
 

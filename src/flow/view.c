@@ -87,7 +87,14 @@ void flow_each_target(const struct flow *f, void (*each)(void *arg, const struct
             const struct target *t = table_entry(n, struct target, by_name);
             if (t->storm)
                 continue;
-            struct target_view view = {.name = t->name, .parked = count(&t->parked)};
+            struct target_view view = {.name = t->name,
+                                       .parked = count(&t->parked),
+                                       .limit = limit_permits(&t->limit, flow_now(f)),
+                                       .limit_why = limit_why(&t->limit),
+                                       .wait_ms = limits_blocked_ms(f, t),
+                                       .slowdown = t->limit.slowdown};
+            if (t->breaker.open)
+                view.breaker = BREAKER_OPEN;
             if (t->down) {
                 view.breaker = t->probe ? BREAKER_TRYING : BREAKER_OPEN;
                 view.down_ms = flow_now(f) - t->since_ms;

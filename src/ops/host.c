@@ -476,14 +476,18 @@ static int start(struct host *h, struct err *e)
     if (h->stopping)
         return 0;
     warn_of_queue(h);
-    if (make_flow(h, e) != 0)
-        return -1;
-    return scaler_start(&h->scaler, h->loop, h->conf, h->pool, h->flow, h->sqs, e);
+    return make_flow(h, e);
 }
 
 static void work(struct host *h)
 {
-    warm_token(h);
+    struct err e = {0};
+    warm_token(h); /* before anything that lets the flow receive */
+    if (scaler_start(&h->scaler, h->loop, h->conf, h->pool, h->flow, h->sqs, &e) != 0) {
+        log_error("%s", e.text);
+        h->exit_code = EXIT_FAILED;
+        return;
+    }
     flow_start(h->flow);
     while (!h->ended)
         turn(h);

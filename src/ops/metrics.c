@@ -112,6 +112,17 @@ static void write_target(void *arg, const struct target_view *t)
     buf_free(&labels);
 }
 
+static void write_limit(void *arg, const struct target_view *t)
+{
+    struct buf *out = arg, labels;
+    buf_init(&labels);
+    metric_text_label(&labels, "target", t->name);
+    if (labels.failed)
+        out->failed = true;
+    metric_text_value(out, PREFIX "target_limit", labels.data, t->limit);
+    buf_free(&labels);
+}
+
 struct known {
     const char *name;
     bool found;
@@ -123,19 +134,28 @@ static void note_target(void *arg, const struct target_view *t)
     known->found |= strcmp(known->name, t->name) == 0;
 }
 
-static void write_targets(struct buf *out, const struct running *r)
+/* The one that is known from the start. */
+static void write_known_target(struct buf *out, const struct running *r)
 {
     char keycloak[256];
     struct known known = {.name = keycloak};
-    metric_text_head(out, PREFIX "breaker_state", METRIC_GAUGE,
-                     "Is the target usable: 0 yes, 1 being tried, 2 no.");
-    flow_each_target(r->flow, write_target, out);
     if (!r->conf->keycloak.url ||
         fetch_origin(r->conf->keycloak.url, keycloak, sizeof keycloak) != 0)
         return;
     flow_each_target(r->flow, note_target, &known);
-    if (!known.found) /* the one that is known from the start */
+    if (!known.found)
         write_target(out, &(struct target_view){.name = keycloak, .breaker = BREAKER_CLOSED});
+}
+
+static void write_targets(struct buf *out, const struct running *r)
+{
+    metric_text_head(out, PREFIX "breaker_state", METRIC_GAUGE,
+                     "Is the target usable: 0 yes, 1 being tried, 2 no.");
+    flow_each_target(r->flow, write_target, out);
+    write_known_target(out, r);
+    metric_text_head(out, PREFIX "target_limit", METRIC_GAUGE,
+                     "Requests that may be under way at once; 0: it has asked to wait.");
+    flow_each_target(r->flow, write_limit, out);
 }
 
 /* ---- the rest ---- */

@@ -166,6 +166,10 @@ static void add_target(void *arg, const struct target_view *t)
     put_text(out, "state", states[t->breaker]);
     put_int(out, "parked", t->parked);
     put_seconds(out, "down_s", t->down_ms);
+    put_int(out, "limit", t->limit);
+    put_text(out, "limit_why", t->limit_why);
+    put_seconds(out, "wait_s", t->wait_ms);
+    put_seconds(out, "slowdown", (int64_t)(t->slowdown * 1000));
     buf_char(out, '}');
 }
 

@@ -213,6 +213,8 @@ static struct flow_options options_for(struct host *h)
     h->retry_base_s = (double)between(&sim.load, 1, 4);
     h->until_empty = chance(&sim.load, 100);
     h->dead_letters = chance(&sim.load, 700);
+    h->limit = chance(&sim.load, 300) ? (int)between(&sim.load, 2, 12) : 0;
+    h->rate = chance(&sim.load, 200) ? (double)between(&sim.load, 5, 100) : 0;
     h->wait_s = (int)between(&sim.load, 1, 20);
     h->batch = (int)between(&sim.load, 1, 10);
     return (struct flow_options){.queue_name = "q",
@@ -234,6 +236,8 @@ static struct flow_options options_for(struct host *h)
                                  .drain_ms = h->drain_ms,
                                  .unreachable_ms = INT64_MAX / 2,
                                  .log_settled = 0,
+                                 .limit = {.on = h->limit > 0, .fixed = h->limit},
+                                 .rate = h->rate,
                                  .until_empty = h->until_empty,
                                  .patience_ms = h->patience_ms};
 }

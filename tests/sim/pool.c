@@ -64,6 +64,26 @@ static void target_seen(const struct run *run, bool blamed)
     }
 }
 
+/* Its one call, as long as the message ran: so a limit on requests is one on messages. */
+static void note_call(struct host *h, struct job *job)
+{
+    struct target_call *c = h->limit > 0 && job->ran ? job_add_call(job) : NULL;
+    if (!c)
+        return;
+    snprintf(c->target, sizeof c->target, "%s", target_name);
+    c->rtt_us = job->duration_us = 1000;
+    c->started_ms = sim.now_ms - 1;
+    h->heard = true;
+}
+
+static int running(const struct host *h)
+{
+    int n = 0;
+    for (int i = 0; i < WORKERS_MAX; i++)
+        n += h->busy[i];
+    return n;
+}
+
 static void go_home(struct run *run)
 {
     struct host *h = run->host;
@@ -73,6 +93,7 @@ static void go_home(struct run *run)
     list_append(&jobs, &job->node);
     h->busy[job->worker]--;
     list_remove(&run->node);
+    note_call(h, job);
     if (job->outcome == OUTCOME_ACK)
         sim.records[run->record->pair].acked = true;
     bool blamed = view_blamed(h, run);
@@ -146,6 +167,8 @@ static void check_start(struct host *h, const struct run *run, int worker)
     struct record *r = run->record;
     check(INV_slots, h->busy[worker] < h->slots, "host %d gives worker %d more than %d", h->index,
           worker, h->slots);
+    check_if(h->limit > 0 && h->heard && !run->probe && !h->unsure, INV_slots,
+             running(h) < h->limit, "host %d runs more than %d at once", h->index, h->limit);
     list_for_each (node, &h->running) {
         struct run *other = list_entry(node, struct run, node);
         check(INV_one_runner, other->record->key != r->key, "%s runs beside %s in host %d", r->id,

@@ -327,6 +327,9 @@ struct host {
     int64_t places; /* given out in groups */
     int homing;     /* messages whose verdict it is just being told: on no account of its */
     int busy[WORKERS_MAX];
+    int limit;  /* messages at once, while nothing probes; 0: as many as there are slots */
+    bool heard; /* a call has come home: it knows that there is a target */
+    double rate;
     struct list running;
     struct list calls; /* struct call, on the wire */
     struct flow *flow;
