@@ -1,4 +1,5 @@
---- One standard queue: its messages, who holds them until when, and who waits for some.
+--- One queue: its messages, who holds them until when, and who waits for some. A FIFO queue has
+-- an order beside that: fifo.lua.
 --
 -- A message is in one of three states: "ready" (a receive may have it), "delayed" and "leased"
 -- (in flight; both wait in the timers for their time). Every operation is O(1) or O(log n).
@@ -6,6 +7,7 @@
 -- Times are milliseconds of the given clock; seconds where a name ends in _s.
 
 local crypto = require "host.crypto"
+local Fifo = require "sandbox.fifo"
 local List = require "sandbox.list"
 
 local IN_FLIGHT_MAX = 120000
@@ -15,9 +17,9 @@ local Queue = { LEASE_MAX_S = LEASE_MAX_S }
 Queue.__index = Queue
 
 --- A queue.
--- @param options name, attributes (numbers by name), redrive (nil, or {target (a queue's name),
---   max}), find(name) (a queue or nil), timers (a heap that calls item:fire() at item.due), now()
---   and wall() (ms), uuid()
+-- @param options name, attributes (numbers by name), fifo (it is one), redrive (nil, or {target
+--   (a queue's name), max}), find(name) (a queue or nil), timers (a heap that calls item:fire() at
+--   item.due), now() and wall() (ms), uuid()
 function Queue.new(options)
     local self = setmetatable({
         name = options.name, attributes = options.attributes, timers = options.timers,
@@ -27,6 +29,7 @@ function Queue.new(options)
         ready = List.new("ready"), by_age = List.new("age"), waiters = List.new("wait"),
         again = List.new("again"), -- leased ones that the next receives get as well
         messages = {}, -- number → message
+        fifo = options.fifo and Fifo.new(options.now) or nil,
         sent = 0, leased = 0, delayed = 0, key = crypto.random(32),
     }, Queue)
     self.expiry = { fire = function() self:expire() end }
@@ -62,7 +65,13 @@ end
 
 -- ---- states ---------------------------------------------------------------------------------
 
+local function count_leased(self, message, n)
+    local group = self.fifo and message.state == "leased" and message.in_group
+    if group then group.leased = group.leased + n end
+end
+
 local function leave(self, message)
+    count_leased(self, message, -1)
     if message.state == "ready" then
         self.ready:remove(message)
     else
@@ -75,18 +84,25 @@ end
 local function make_ready(self, message)
     message.state = "ready"
     self.ready:append(message)
+    if self.fifo then self.fifo:review(message.in_group) end
 end
 
 local function make_wait(self, message, state, due)
     message.state, message.due = state, due
     self[state] = self[state] + 1
     self.timers:add(message)
+    count_leased(self, message, 1)
+    if self.fifo then self.fifo:review(message.in_group) end
 end
 
 local function forget(self, message)
     leave(self, message)
     self.by_age:remove(message)
     self.messages[message.number] = nil
+    if self.fifo then
+        message.state = nil
+        self.fifo:leave(message)
+    end
 end
 
 local function retention_ms(self)
@@ -121,6 +137,7 @@ local function admit(self, message, delay_s)
     message.number, message.queue, message.tries = self.sent, self, 0
     self.messages[message.number] = message
     self.by_age:insert(message, "sent_at")
+    if self.fifo then self.fifo:join(message) end
     if delay_s > 0 then
         make_wait(self, message, "delayed", message.sent_at + delay_s * 1000)
     else
@@ -134,7 +151,8 @@ end
 -- @param delay_s seconds until it may be received
 function Queue:send(message, delay_s)
     message.id, message.receives, message.fire = self.uuid(), 0, become_ready
-    message.sent_at, message.sent_wall = self.now(), self.wall()
+    message.sent_at, message.sent_wall, message.touched = self.now(), self.wall(), 0
+    if self.fifo then self.fifo:sends(message) end
     admit(self, message, delay_s)
 end
 
@@ -143,8 +161,20 @@ function Queue:is_full()
     return self.leased >= IN_FLIGHT_MAX
 end
 
--- The first ready message that may be received again. Those received too often go to the
--- dead-letter queue as they are, age and number of receives included.
+-- What was received too often goes to the dead-letter queue as it is, age and number of receives
+-- included.
+local function redriven(self, message, moved)
+    local policy = self.redrive
+    local target = policy and message.tries >= policy.max and self.find(policy.target)
+    if not target then return false end
+    forget(self, message)
+    message.source = self.name
+    admit(target, message, 0)
+    moved[target] = true
+    return true
+end
+
+-- The first message of a standard queue that may be received; it is in no state.
 local function next_ready(self, moved)
     local held = self.again:pop()
     if held then
@@ -153,19 +183,21 @@ local function next_ready(self, moved)
         return held
     end
     while true do
-        local message = self.ready:pop()
-        local policy = self.redrive
-        local target = message and policy and message.tries >= policy.max
-            and self.find(policy.target)
-        if not target then
-            if message then message.second = false end
+        local message = self.ready.first
+        if not message then return nil end
+        if not redriven(self, message, moved) then
+            leave(self, message)
+            message.second = false
             return message
         end
-        forget(self, message)
-        message.source = self.name
-        admit(target, message, 0)
-        moved[target] = true
     end
+end
+
+local function lease(self, message, visibility_s)
+    message.receives, message.tries = message.receives + 1, message.tries + 1
+    message.leased_at = self.now()
+    message.first_wall = message.first_wall or self.wall()
+    make_wait(self, message, "leased", message.leased_at + visibility_s * 1000)
 end
 
 --- Leases what is ready.
@@ -175,14 +207,22 @@ end
 function Queue:take(max, visibility_s)
     local taken, moved = {}, {}
     max = math.min(max, IN_FLIGHT_MAX - self.leased)
-    while #taken < max do
+    local function take(message)
+        lease(self, message, visibility_s)
+        taken[#taken + 1] = message
+    end
+    if self.fifo then
+        self.fifo:each(max, function(message)
+            if redriven(self, message, moved) then return false end
+            leave(self, message)
+            take(message)
+            return true
+        end)
+    end
+    while not self.fifo and #taken < max do
         local message = next_ready(self, moved)
         if not message then break end
-        message.receives, message.tries = message.receives + 1, message.tries + 1
-        message.leased_at = self.now()
-        message.first_wall = message.first_wall or self.wall()
-        make_wait(self, message, "leased", message.leased_at + visibility_s * 1000)
-        taken[#taken + 1] = message
+        take(message)
     end
     for target in pairs(moved) do target:wake() end
     return taken
@@ -207,11 +247,23 @@ function Queue:stop_waiting(waiter)
     self.timers:remove(waiter)
 end
 
+--- Hands the messages of an earlier receive out again, their leases begun anew (FIFO).
+function Queue:take_again(messages, visibility_s)
+    for _, message in ipairs(messages) do
+        leave(self, message)
+        make_wait(self, message, "leased", self.now() + visibility_s * 1000)
+    end
+end
+
+local function has_some(self)
+    if self.fifo then return self.fifo.open.count > 0 end
+    return self.ready.count > 0 or self.again.count > 0
+end
+
 --- Gives ready messages to those who wait. A client that has left gets none: they would be
 -- hidden for a whole lease and have cost a receive.
 function Queue:wake()
-    while self.waiters.count > 0 and not self:is_full()
-        and (self.ready.count > 0 or self.again.count > 0) do
+    while self.waiters.count > 0 and not self:is_full() and has_some(self) do
         local waiter = self.waiters.first
         self:stop_waiting(waiter)
         if waiter.here() then
@@ -240,7 +292,10 @@ function Queue:deliver_again(list)
 end
 
 --- Deletes for good, in whatever state the message is.
-Queue.delete = forget
+function Queue:delete(message)
+    forget(self, message)
+    if self.fifo then self:wake() end -- its group may be open now
+end
 
 --- Sets the rest of a lease.
 -- @return true; or nil and "not in flight" or "too long" (12 hours from the receive)
@@ -248,6 +303,7 @@ function Queue:change(message, visibility_s)
     if message.state ~= "leased" then return nil, "not in flight" end
     local due = self.now() + visibility_s * 1000
     if due - message.leased_at > LEASE_MAX_S * 1000 then return nil, "too long" end
+    message.touched = message.touched + 1
     leave(self, message)
     if visibility_s == 0 then
         make_ready(self, message)

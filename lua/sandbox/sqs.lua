@@ -1,8 +1,8 @@
---- A stand-in for SQS: standard queues over AWS's JSON 1.0 protocol, in memory.
+--- A stand-in for SQS: standard and FIFO queues over AWS's JSON 1.0 protocol, in memory.
 --
--- Where servers differ it does what AWS documents. Not built: FIFO queues, message move tasks,
--- tags, permissions; asked for, they are refused with words. Signatures are not verified, but a
--- request must carry one.
+-- Where servers differ it does what AWS documents. Not built: message move tasks, tags,
+-- permissions; asked for, they are refused with words. Signatures are not verified, but a request
+-- must carry one.
 
 local answer = require "sandbox.sqs_answer"
 local core = require "sandbox.core"

@@ -37,19 +37,49 @@ local function read_trace(asked)
     return list
 end
 
+local function check_order_id(name, id)
+    if id and (#id > 128 or id == "" or id:find("[^%w%p]")) then
+        fail("InvalidParameterValue", ("The parameter %s can only include alphanumeric and "
+            .. "punctuation characters. 1 to 128 in length."):format(name))
+    end
+end
+
+-- Group and deduplication id. A standard queue may have groups, as tenants.
+local function read_order(queue, asked, body)
+    local group = input.given(asked, "MessageGroupId", "string")
+    local id = input.given(asked, "MessageDeduplicationId", "string")
+    check_order_id("MessageGroupId", group)
+    check_order_id("MessageDeduplicationId", id)
+    if not queue.fifo then
+        if id then
+            fail("InvalidParameterValue", "MessageDeduplicationId is for FIFO queues only")
+        end
+        return group
+    end
+    if not group then
+        fail("MissingParameter", "The request must contain the parameter MessageGroupId.")
+    elseif not id and queue.attributes.ContentBasedDeduplication ~= "true" then
+        fail("InvalidParameterValue", "The queue should either have ContentBasedDeduplication "
+            .. "enabled or MessageDeduplicationId provided explicitly")
+    elseif input.integer(asked, "DelaySeconds", 0, 900) then
+        fail("InvalidParameterValue", ("Value %d for parameter DelaySeconds is invalid. Reason: "
+            .. "The request include parameter that is not valid for this queue type.")
+            :format(asked.DelaySeconds))
+    end
+    return group, id or crypto.hex(crypto.sha256(body))
+end
+
 -- Checks an entry before anything is stored. Returns the message, its delay and its size.
 local function read_message(queue, asked)
     local body = input.required(asked, "MessageBody", "string")
     local list, size = attributes.read(input.given(asked, "MessageAttributes", "table"))
     local trace = read_trace(asked)
-    if input.given(asked, "MessageDeduplicationId", "string") then
-        fail("InvalidParameterValue", "MessageDeduplicationId is for FIFO queues only")
-    end
+    local group, dedupe_id = read_order(queue, asked, body)
     check_body(body)
     return {
         body = body, md5 = crypto.hex(crypto.md5(body)), attributes = list,
         attributes_md5 = attributes.md5(list), trace = trace[1] and trace[1].value,
-        trace_md5 = attributes.md5(trace), group = input.given(asked, "MessageGroupId", "string"),
+        trace_md5 = attributes.md5(trace), group = group, dedupe_id = dedupe_id,
     }, input.integer(asked, "DelaySeconds", 0, 900) or queue.attributes.DelaySeconds, size + #body
 end
 
@@ -64,16 +94,27 @@ end
 local function sent(message)
     return { MessageId = message.id, MD5OfMessageBody = message.md5,
         MD5OfMessageAttributes = message.attributes_md5,
-        MD5OfMessageSystemAttributes = message.trace_md5 }
+        MD5OfMessageSystemAttributes = message.trace_md5, SequenceNumber = message.sequence }
+end
+
+-- A deduplication id that was used in the last five minutes: success, and nothing is enqueued.
+local function send(queue, message, delay_s)
+    local earlier = queue.fifo and queue.fifo:sent_with(message.dedupe_id)
+    if earlier then
+        message.id, message.sequence = earlier.id, earlier.sequence
+    else
+        queue:send(message, delay_s)
+    end
+    return sent(message)
 end
 
 function OPERATIONS.SendMessage(self, asked)
     local queue = queues.of(self, asked)
     local message, delay_s, size = read_message(queue, asked)
     check_size(queue, size)
-    queue:send(message, delay_s)
+    local answered = send(queue, message, delay_s)
     queue:wake()
-    return sent(message)
+    return answered
 end
 
 -- ---- batches --------------------------------------------------------------------------------
@@ -145,8 +186,7 @@ function OPERATIONS.SendMessageBatch(self, asked, req)
         local r = read[entry.Id]
         if not r.ok then error(r.message, 0) end
         check_size(queue, r.size)
-        queue:send(r.message, r.delay_s)
-        return sent(r.message)
+        return send(queue, r.message, r.delay_s)
     end)
     queue:wake()
     return result
@@ -161,8 +201,8 @@ local SYSTEM = {
     ApproximateFirstReceiveTimestamp = function(m) return tostring(m.first_wall) end,
     AWSTraceHeader = function(m) return m.trace end,
     MessageGroupId = function(m) return m.group end,
-    SequenceNumber = function() end,
-    MessageDeduplicationId = function() end,
+    SequenceNumber = function(m) return m.sequence end,
+    MessageDeduplicationId = function(m) return m.dedupe_id end,
     DeadLetterQueueSourceArn = function(m, req)
         return m.source and queues.arn(m.source, req) or nil
     end,
@@ -207,21 +247,34 @@ function OPERATIONS.ReceiveMessage(self, asked, req)
     local wait_s = input.integer(asked, "WaitTimeSeconds", 0, WAIT_MAX_S)
         or queue.attributes.ReceiveMessageWaitTimeSeconds
     local system, names = read_system_names(asked), input.strings(asked, "MessageAttributeNames")
-    if input.given(asked, "ReceiveRequestAttemptId", "string") then
+    local attempt = input.given(asked, "ReceiveRequestAttemptId", "string")
+    check_order_id("ReceiveRequestAttemptId", attempt)
+    if attempt and not queue.fifo then
         fail("InvalidParameterValue", "ReceiveRequestAttemptId is for FIFO queues only")
     end
     local function result(messages)
+        if attempt and #messages > 0 then queue.fifo:received(attempt, messages) end
         local shown = {}
         for i, message in ipairs(messages) do
             shown[i] = show(queue, message, req, system, names)
         end
         local repeatable = Queue.repeatable(messages)
-        if #repeatable > 0 and self.faults:fire("duplicate", "sqs", req.operation) then
+        if #repeatable > 0 and not queue.fifo
+            and self.faults:fire("duplicate", "sqs", req.operation) then
             queue:deliver_again(repeatable)
         end
         return { Messages = #shown > 0 and json.array(shown) or nil }
     end
-    if queue:is_full() and wait_s == 0 then
+    local earlier = attempt and queue.fifo:attempt(attempt)
+    if earlier == false then
+        fail("InvalidParameterValue", ("Value %s for parameter ReceiveRequestAttemptId is invalid. "
+            .. "Reason: The attempt id is not valid anymore since the receive call is not "
+            .. "retryable."):format(attempt))
+    elseif earlier then
+        queue:take_again(earlier, visibility_s)
+        return result(earlier)
+    end
+    if queue:is_full() and wait_s == 0 and not queue.fifo then
         fail("OverLimit", "Too many messages are in flight: at most 120000 can be.")
     end
     local messages = queue:take(max, visibility_s)
@@ -248,10 +301,18 @@ local function resolve(queue, asked)
     return newest and message
 end
 
--- A handle that is not the newest: success, and nothing is deleted.
+-- A handle that is not the newest: success, and nothing is deleted. On a FIFO queue that is an
+-- error, and so is the newest one of a lease that has ended; deleted already is success there, too.
 local function delete(queue, asked)
     local message = resolve(queue, asked)
-    if message then queue:delete(message) end
+    if message and (not queue.fifo or message.state == "leased") then
+        return queue:delete(message)
+    end
+    local _, known = queue:resolve(asked.ReceiptHandle)
+    if queue.fifo and known then
+        fail("InvalidParameterValue", ("Value %s for parameter ReceiptHandle is invalid. Reason: "
+            .. "The receipt handle has expired."):format(asked.ReceiptHandle))
+    end
 end
 
 local function change(queue, asked)

@@ -18,11 +18,12 @@ local SETTINGS = {
     ReceiveMessageWaitTimeSeconds = { 0, 20, 0 },
     VisibilityTimeout = { 0, Queue.LEASE_MAX_S, 30 },
 }
+-- Those that are "true" or "false", of FIFO queues.
+local SWITCHES = { ContentBasedDeduplication = true, FifoQueue = true }
 -- Those that AWS has and this stand-in has not.
 local NOT_BUILT = {
-    ContentBasedDeduplication = true, DeduplicationScope = true, FifoQueue = true,
-    FifoThroughputLimit = true, KmsDataKeyReusePeriodSeconds = true, KmsMasterKeyId = true,
-    Policy = true, RedriveAllowPolicy = true, SqsManagedSseEnabled = true,
+    DeduplicationScope = true, FifoThroughputLimit = true, KmsDataKeyReusePeriodSeconds = true,
+    KmsMasterKeyId = true, Policy = true, RedriveAllowPolicy = true, SqsManagedSseEnabled = true,
 }
 
 local M = { OPERATIONS = {} }
@@ -46,13 +47,9 @@ end
 --- Whether a queue may have this name.
 -- @raise an SQS error
 function M.check_name(name)
-    if name:find("%.fifo$") then
-        fail("InvalidParameterValue", "FIFO queues are not built in this stand-in: name a standard "
-            .. "queue, without .fifo at its end")
-    end
-    if #name > 80 or name:find("[^%w_-]") then
+    if #name > 80 or name:gsub("%.fifo$", ""):find("[^%w_-]") then
         fail("InvalidParameterValue", "a queue's name has letters, digits, hyphens and "
-            .. "underscores, and at most 80 of them")
+            .. "underscores, at most 80 of them with the .fifo at the end of a FIFO queue's")
     end
 end
 
@@ -83,6 +80,12 @@ local function read_settings(self, asked)
             read[name] = redrive.read(text, self.find, ACCOUNT)
         elseif NOT_BUILT[name] then
             fail("InvalidAttributeValue", name .. " is not built in this stand-in")
+        elseif SWITCHES[name] then
+            if text ~= "true" and text ~= "false" then
+                fail("InvalidAttributeValue", ("Invalid value for the parameter %s: it is true or "
+                    .. "false, in a string."):format(name))
+            end
+            read[name] = text
         elseif not SETTINGS[name] then
             fail("InvalidAttributeName", ("Unknown Attribute %s."):format(name))
         else
@@ -92,13 +95,35 @@ local function read_settings(self, asked)
     return read
 end
 
+local function is_fifo(name)
+    return name:find("%.fifo$") ~= nil
+end
+
+-- The name says what the attribute says; a dead-letter queue is of its sources' kind.
+local function check_kind(name, settings, asked_fifo)
+    if is_fifo(name) ~= (asked_fifo == "true") then
+        fail("InvalidParameterValue", is_fifo(name) and "a queue's name can only end in .fifo if "
+            .. "its attribute FifoQueue is true" or "The name of a FIFO queue must end with .fifo")
+    elseif settings.ContentBasedDeduplication and not is_fifo(name) then
+        fail("InvalidAttributeName", "Unknown Attribute ContentBasedDeduplication.")
+    elseif settings.RedrivePolicy and is_fifo(settings.RedrivePolicy.target) ~= is_fifo(name) then
+        fail("InvalidParameterValue", "the dead-letter queue of a FIFO queue is a FIFO queue, that "
+            .. "of a standard queue a standard queue")
+    end
+end
+
 --- Makes a queue; settings that are not given have their defaults.
 -- @param settings numbers by name, and RedrivePolicy as sqs_redrive reads it
 function M.add(self, name, settings)
     local values = {}
     for key, range in pairs(SETTINGS) do values[key] = settings[key] or range[3] end
+    local fifo = is_fifo(name)
+    if fifo then
+        values.FifoQueue = "true"
+        values.ContentBasedDeduplication = settings.ContentBasedDeduplication or "false"
+    end
     self.queues[name] = Queue.new { name = name, attributes = values, timers = self.timers,
-        redrive = settings.RedrivePolicy or nil, find = self.find,
+        fifo = fifo, redrive = settings.RedrivePolicy or nil, find = self.find,
         now = core.now, wall = core.wall, uuid = core.uuid }
     return self.queues[name]
 end
@@ -112,6 +137,7 @@ function OPERATIONS.CreateQueue(self, asked, req)
     local name = input.required(asked, "QueueName", "string")
     M.check_name(name)
     local settings = read_settings(self, asked)
+    check_kind(name, settings, settings.FifoQueue)
     local queue = self.queues[name]
     if queue then
         for key, value in pairs(settings) do
@@ -186,7 +212,7 @@ function OPERATIONS.GetQueueAttributes(self, asked, req)
             for key, value in pairs(all) do chosen[key] = tostring(value) end
         elseif all[name] then
             chosen[name] = tostring(all[name])
-        elseif not NOT_BUILT[name] and name ~= "RedrivePolicy" then
+        elseif not NOT_BUILT[name] and not SWITCHES[name] and name ~= "RedrivePolicy" then
             fail("InvalidAttributeName", ("Unknown Attribute %s."):format(name))
         end
     end
@@ -196,7 +222,12 @@ end
 function OPERATIONS.SetQueueAttributes(self, asked)
     local queue = M.of(self, asked)
     input.required(asked, "Attributes", "table")
-    for name, value in pairs(read_settings(self, asked)) do
+    local settings = read_settings(self, asked)
+    if settings.FifoQueue and settings.FifoQueue ~= queue.attributes.FifoQueue then
+        fail("InvalidAttributeValue", "FifoQueue cannot be changed")
+    end
+    check_kind(queue.name, settings, queue.attributes.FifoQueue)
+    for name, value in pairs(settings) do
         if name == "RedrivePolicy" then
             queue.redrive = value or nil
         else

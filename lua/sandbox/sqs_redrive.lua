@@ -40,7 +40,7 @@ function M.read(text, find, account)
             .. "inclusive", tostring(policy.maxReceiveCount), COUNT_MAX)
     end
     local owner, target = tostring(policy.deadLetterTargetArn)
-        :match("^arn:aws[%w-]*:sqs:[%w-]+:(%d+):([%w_-]+)$")
+        :match("^arn:aws[%w-]*:sqs:[%w-]+:(%d+):([%w_.-]+)$")
     if owner ~= account or not find(target) then
         refuse(text, "Dead letter target does not exist")
     end

@@ -6,6 +6,7 @@ import collections
 import json
 import random
 import time
+import types
 
 import sqs
 from stage import Stage
@@ -35,8 +36,8 @@ QUICK = {"retry": {"base": 1, "cap": 2}}
 class OrderedStage(Stage):
     """receives: of the redrive policy to the FIFO dead-letter queue."""
 
-    def __init__(self, folder, server, client, receives=5, **kw):
-        super().__init__(folder, server, client, routes={"runs": "http://127.0.0.1:9"},
+    def __init__(self, folder, url, client, receives=5, **kw):
+        super().__init__(folder, types.SimpleNamespace(url=url), client, routes={"runs": "http://127.0.0.1:9"},
                          FifoQueue="true", **kw)
         self.wire.tell("fault", match={"route": "runs"}, times=-1, status=200)
         self.dead = sqs.create_queue(client, "dead", FifoQueue="true")

@@ -12,14 +12,15 @@ from order import OrderedStage, check_order, kill_again_and_again
 
 @pytest.fixture
 def scene(tmp_path, elasticmq, elasticmq_sqs):
-    scene = OrderedStage(tmp_path, elasticmq, elasticmq_sqs)
+    scene = OrderedStage(tmp_path, elasticmq.url, elasticmq_sqs)
     yield scene
     scene.close()
 
 
-@pytest.fixture(params=["elasticmq", "moto"])
+@pytest.fixture(params=["elasticmq", "moto", "sandbox"])
 def any_scene(request, tmp_path):
-    scene = OrderedStage(tmp_path, request.getfixturevalue(request.param),
+    server = request.getfixturevalue(request.param)
+    scene = OrderedStage(tmp_path, getattr(server, "queue_url", server.url),
                          request.getfixturevalue(request.param + "_sqs"))
     yield scene
     scene.close()
@@ -89,7 +90,7 @@ def test_stops_keep_the_order(scene):
 
 
 def test_kills_keep_the_order(tmp_path, elasticmq, elasticmq_sqs):
-    scene = OrderedStage(tmp_path, elasticmq, elasticmq_sqs, receives=50, visibility=2)
+    scene = OrderedStage(tmp_path, elasticmq.url, elasticmq_sqs, receives=50, visibility=2)
     seed = int(os.environ.get("LUAHOST_TEST_SEED") or random.SystemRandom().randrange(2**31))
     print(f"seed {seed}: repeat with LUAHOST_TEST_SEED={seed}")
     groups = [f"g{i}" for i in range(10)]
