@@ -207,19 +207,24 @@ static void bad_successes(void **state)
     "\"MessageAttributes\":{\"a\":{\"DataType\":\"String\",\"StringValue\":\"v\"}}}"
 #define BARE "{\"MessageId\":\"m2\",\"ReceiptHandle\":\"h2\",\"Body\":\"\"}"
 
-static int take_jobs(const char *body, struct list *jobs)
+static int take_jobs_of(const char *body, bool in_order, struct list *jobs)
 {
     struct queue_result result;
     struct made m = answer(200, NULL, body);
     struct json_object *o = read_one(&m, &result);
     assert_int_equal(result.status, QUEUE_OK);
     list_init(jobs);
-    sqs_read_messages(o, false, jobs);
+    sqs_read_messages(o, in_order, jobs);
     json_object_put(o);
     int count = 0;
     list_for_each (node, jobs)
         count++;
     return count;
+}
+
+static int take_jobs(const char *body, struct list *jobs)
+{
+    return take_jobs_of(body, false, jobs);
 }
 
 static void free_jobs(struct list *jobs)
@@ -268,6 +273,18 @@ static void a_job_owns_its_message_alone(void **state)
         assert_int_equal(json_object_put(message), 1); /* 1: that was the last reference */
         job->message = NULL;
     }
+    free_jobs(&jobs);
+}
+
+/* Of a FIFO queue, what is behind one that cannot be read must not run before it. */
+static void in_order_nothing_is_skipped(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"Messages\":[" FULL ",{\"MessageId\":\"x\"}," BARE "]}";
+    struct list jobs;
+    assert_int_equal(take_jobs_of(body, true, &jobs), 1);
+    free_jobs(&jobs);
+    assert_int_equal(take_jobs_of(body, false, &jobs), 2);
     free_jobs(&jobs);
 }
 
@@ -438,6 +455,7 @@ int main(void)
         cmocka_unit_test(bad_successes),
         cmocka_unit_test(messages_become_jobs),
         cmocka_unit_test(a_job_owns_its_message_alone),
+        cmocka_unit_test(in_order_nothing_is_skipped),
         cmocka_unit_test(empty_receives),
         cmocka_unit_test(what_is_no_message_is_left_out),
         cmocka_unit_test(odd_members_are_survived),
