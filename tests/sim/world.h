@@ -123,7 +123,7 @@ enum invariant {
 #define CORNERS(X)                                                                                 \
     X(verdict_during_extension, 130)                                                               \
     X(delivered_again_running, 400)                                                                \
-    X(delivered_again_parked, 40)                                                                  \
+    X(delivered_again_parked, 20)                                                                  \
     X(delivered_again_settling, 300)                                                               \
     X(older_answer_overtaken, 6)                                                                   \
     X(lapse_while_waiting, 140)                                                                    \
