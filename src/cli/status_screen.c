@@ -116,6 +116,8 @@ static void put_targets(struct buf *b, struct json_object *list)
         if (seconds(t, "down_s") > 0)
             buf_printf(b, " for %s%s", duration(seconds(t, "down_s"), d),
                        strcmp(text(t, "state"), "trying") == 0 ? ", being tried" : "");
+        if (member(t, "limit"))
+            buf_printf(b, ", %" PRId64 " at once", number(t, "limit"));
         if (number(t, "parked") > 0)
             buf_printf(b, ", %" PRId64 " wait for it", number(t, "parked"));
         buf_char(b, '\n');

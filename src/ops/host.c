@@ -488,6 +488,7 @@ static void work(struct host *h)
         h->exit_code = EXIT_FAILED;
         return;
     }
+    h->running.scaler = &h->scaler;
     flow_start(h->flow);
     while (!h->ended)
         turn(h);

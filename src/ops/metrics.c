@@ -8,6 +8,7 @@
 #include "net/fetch.h"
 #include "ops/process_stats.h"
 #include "ops/running.h"
+#include "ops/scaler.h"
 
 #include <string.h>
 
@@ -158,6 +159,19 @@ static void write_targets(struct buf *out, const struct running *r)
     flow_each_target(r->flow, write_limit, out);
 }
 
+/* What the scaler was told last; it asks while there is something to do. */
+static void write_queue(struct buf *out, const struct running *r)
+{
+    static const char name[] = PREFIX "queue_messages";
+    const struct scaler *s = r->scaler;
+    metric_text_head(out, name, METRIC_GAUGE,
+                     "Messages in the queue, about, as it said when it was last asked.");
+    if (!s || s->visible < 0 || s->hidden < 0)
+        return;
+    metric_text_value(out, name, "state=\"visible\"", (double)s->visible);
+    metric_text_value(out, name, "state=\"in_flight\"", (double)s->hidden);
+}
+
 /* ---- the rest ---- */
 
 static void write_own(struct buf *out, const struct running *r)
@@ -212,6 +226,7 @@ void metrics_write(const struct running *r, struct buf *out)
         write_counts(out, flow_counts(r->flow));
         write_view(out, &view);
         write_targets(out, r);
+        write_queue(out, r);
     }
     metrics_text(r->metrics, out);
     write_own(out, r);

@@ -10,6 +10,7 @@ struct conf;
 struct flow;
 struct metrics;
 struct pool;
+struct scaler;
 
 struct running {
     const struct conf *conf;
@@ -19,8 +20,9 @@ struct running {
     bool reload_worked;    /* the handler that was last asked for is the one that runs */
     int64_t started_ms;    /* CLOCK_BOOTTIME */
     struct metrics *metrics;
-    struct pool *pool; /* NULL: not there yet */
-    struct flow *flow; /* NULL: not there yet */
+    struct pool *pool;           /* NULL: not there yet */
+    struct flow *flow;           /* NULL: not there yet */
+    const struct scaler *scaler; /* NULL: not there yet */
     bool stopping;
 };
 

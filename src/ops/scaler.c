@@ -48,6 +48,8 @@ static void answered(void *arg, const struct queue_result *result, struct json_o
         json_object_object_get_ex(answer, "Attributes", &a);
     int64_t visible = number(a, "ApproximateNumberOfMessages");
     int64_t hidden = number(a, "ApproximateNumberOfMessagesNotVisible");
+    s->visible = visible;
+    s->hidden = hidden;
     if (visible >= 0 && hidden >= 0 && visible <= INT64_MAX - hidden)
         s->depth = visible + hidden;
 }
@@ -178,7 +180,7 @@ int scaler_start(struct scaler *s, struct ev_loop *loop, const struct conf *c, s
     s->sqs = sqs;
     s->most = c->workers.max;
     s->wanted = c->workers.min;
-    s->depth = SCALE_UNKNOWN;
+    s->depth = s->visible = s->hidden = SCALE_UNKNOWN;
     scale_init(&s->policy, &o, s->wanted);
     ev_init(&s->timer, on_timer);
     s->timer.data = s;

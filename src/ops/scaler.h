@@ -27,7 +27,8 @@ struct scaler {
     int wanted; /* now */
     int usable; /* as the flow was told */
     int64_t completed, received;
-    int64_t depth; /* visible, in flight and delayed; SCALE_UNKNOWN */
+    int64_t depth;           /* visible, in flight and delayed; SCALE_UNKNOWN */
+    int64_t visible, hidden; /* as the queue said last, for people; SCALE_UNKNOWN */
     bool asking;
     bool refused;    /* the queue's attributes may not be read */
     int64_t *cpu_us; /* per worker, at the last look */

@@ -31,7 +31,8 @@ static void all_is_well(void **state)
         "\"buffered\":0,\"running\":11,\"parked\":0,\"copying\":0,\"settling\":1},"
         "\"workers\":{\"all\":4,\"busy\":3,\"slots\":16,\"slots_busy\":11},\"counts\":"
         "{\"received\":50,\"acked\":38,\"lease_lost\":0},\"targets\":[{\"target\":\"http://k:1\","
-        "\"state\":\"closed\",\"parked\":0,\"down_s\":0.0}],\"worker_list\":[{\"worker\":0,"
+        "\"state\":\"closed\",\"parked\":0,\"down_s\":0.0,\"limit\":8}],\"worker_list\":[{"
+        "\"worker\":0,"
         "\"state\":\"ready\",\"running\":4,\"in_one_turn_s\":0.002}]}",
         "signups  receiving\n"
         "  handler   register.lua, generation 1\n"
@@ -40,7 +41,7 @@ static void all_is_well(void **state)
         "  received  last at 2026-11-23T10:00:00.123Z\n"
         "  in hand   12 (11 running, 1 settling)\n"
         "  workers   3 of 4 busy, 11 of 16 slots\n"
-        "  targets   http://k:1 in use\n"
+        "  targets   http://k:1 in use, 8 at once\n"
         "  so far    received 50, acked 38, lease lost 0\n");
 }
 
