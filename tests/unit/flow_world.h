@@ -195,8 +195,8 @@ static inline struct flow_options world_options(void)
                                  .patience_ms = 60000};
 }
 
-static inline void world_begin(struct world *w, const struct flow_options *options, int workers,
-                               int slots)
+static inline void world_begin_shared(struct world *w, const struct flow_options *options,
+                                      int workers, int slots, struct shared shared)
 {
     static const struct queue_ops queue = {world_receive, world_cancel_receive, world_batch,
                                            world_copy};
@@ -212,12 +212,19 @@ static inline void world_begin(struct world *w, const struct flow_options *optio
     w->seam = (struct seam){.queue = {&queue, w},
                             .workers = {&pool, w, workers, slots},
                             .store = {&store, w},
+                            .shared = shared,
                             .timers = {&timers, w},
                             .clock = {&clock, w},
                             .random = {&random_numbers, w}};
     struct flow_events events = {w, world_ready, world_ended};
     w->flow = flow_new(options, &w->seam, &events);
     flow_start(w->flow);
+}
+
+static inline void world_begin(struct world *w, const struct flow_options *options, int workers,
+                               int slots)
+{
+    world_begin_shared(w, options, workers, slots, (struct shared){0});
 }
 
 static inline void world_end(struct world *w)

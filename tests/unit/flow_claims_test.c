@@ -1,0 +1,255 @@
+/* Claims in a shared store, step by step: what runs when, and what is said in which order. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "flow_world.h"
+
+#include <cmocka.h>
+
+enum { CALLS = 32, CLAIM_MS = 58000 };
+
+static struct world w;
+static struct shared_call *calls[CALLS];
+static int call_count;
+
+static void start_calls(void *self, struct list *list)
+{
+    struct list *node;
+    (void)self;
+    while ((node = list_pop(list))) {
+        struct shared_call *c = list_entry(node, struct shared_call, node);
+        c->sent_ms = w.now_ms;
+        calls[call_count++] = c;
+    }
+}
+
+static void begin(bool closed)
+{
+    static const struct shared_ops ops = {start_calls};
+    struct flow_options o = world_options();
+    o.key = "/k";
+    o.claim_ms = CLAIM_MS;
+    o.remember_ms = 3600000;
+    o.claims_closed = closed;
+    call_count = 0;
+    world_begin_shared(&w, &o, 1, 10, (struct shared){&ops, NULL, 5000});
+}
+
+/* Answers the oldest call, which is of that kind. */
+static void answer(enum shared_op op, enum shared_answer with)
+{
+    assert_true(call_count > 0);
+    struct shared_call *c = calls[0];
+    memmove(calls, calls + 1, sizeof *calls * (size_t)--call_count);
+    assert_int_equal(c->op, op);
+    c->answer = with;
+    c->wait_ms = with == SHARED_HELD ? 20000 : -1;
+    c->done(c);
+}
+
+static void bring(const char *id)
+{
+    struct queue_receive *r = world_take_receive(&w);
+    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
+    r->first_byte_ms = w.now_ms;
+    list_append(&r->jobs, &world_job_with(id, "{\"k\":1}", NULL)->node);
+    r->done(r);
+}
+
+static void claimed_run_told_and_deleted(void **state)
+{
+    (void)state;
+    begin(false);
+    bring("a");
+    assert_int_equal(world_running_count(&w), 0);
+    assert_string_equal(calls[0]->key, "1");
+    assert_int_equal(calls[0]->for_ms, CLAIM_MS);
+    answer(SHARED_CLAIM, SHARED_OK);
+    assert_int_equal(world_running_count(&w), 1);
+    world_verdict(&w, "a", OUTCOME_ACK);
+    world_pass(&w, 100);
+    assert_int_equal(w.batch_count, 0); /* the store comes first */
+    answer(SHARED_DONE, SHARED_OK);
+    world_pass(&w, 5);
+    assert_int_equal(w.batch_count, 1);
+    assert_int_equal(w.batches[0]->op, QUEUE_DELETE);
+    world_answer_all(&w);
+    assert_int_equal(flow_counts(w.flow)->acked, 1);
+    assert_int_equal(call_count, 0);
+    world_end(&w);
+}
+
+static void failure_frees(void **state)
+{
+    (void)state;
+    begin(false);
+    bring("a");
+    char token[SHARED_TOKEN_BYTES];
+    memcpy(token, calls[0]->token, sizeof token);
+    answer(SHARED_CLAIM, SHARED_OK);
+    world_verdict(&w, "a", OUTCOME_RETRY);
+    assert_string_equal(calls[0]->token, token);
+    answer(SHARED_FREE, SHARED_OK);
+    world_end(&w);
+}
+
+static void foreign_claim_is_waited_for(void **state)
+{
+    (void)state;
+    begin(false);
+    bring("a");
+    for (int i = 0; i < 3; i++) {
+        answer(SHARED_CLAIM, SHARED_HELD);
+        assert_int_equal(world_running_count(&w), 0);
+        world_pass(&w, 5000);
+        assert_int_equal(call_count, 1);
+    }
+    answer(SHARED_CLAIM, SHARED_OK);
+    assert_int_equal(world_running_count(&w), 1);
+    world_end(&w);
+}
+
+static void acked_elsewhere_is_deleted_unrun(void **state)
+{
+    (void)state;
+    begin(false);
+    bring("a");
+    answer(SHARED_CLAIM, SHARED_ACKED);
+    world_pass(&w, 5);
+    assert_int_equal(w.batches[0]->op, QUEUE_DELETE);
+    assert_int_equal(world_running_count(&w), 0);
+    assert_int_equal(call_count, 0); /* nothing is freed that was never had */
+    world_end(&w);
+}
+
+static void renewed_at_half_a_lease(void **state)
+{
+    (void)state;
+    begin(false);
+    bring("a");
+    answer(SHARED_CLAIM, SHARED_OK);
+    world_pass(&w, 14999);
+    assert_int_equal(call_count, 0);
+    world_pass(&w, 1);
+    answer(SHARED_CLAIM, SHARED_OK);
+    world_end(&w);
+}
+
+/* What has sent nothing is taken from its handler; an ack is told to the store all the same. */
+static void lost_claim_fences(void **state)
+{
+    (void)state;
+    begin(false);
+    bring("a");
+    answer(SHARED_CLAIM, SHARED_OK);
+    world_pass(&w, 15000);
+    answer(SHARED_CLAIM, SHARED_HELD);
+    assert_int_equal(w.cancels, 1);
+    assert_true(atomic_load(&world_running(&w, "a")->fence));
+    assert_true(atomic_load(&world_running(&w, "a")->lease_lost));
+    assert_int_equal(flow_counts(w.flow)->claims_lost, 1);
+    world_verdict(&w, "a", OUTCOME_ACK);
+    answer(SHARED_DONE, SHARED_OK);
+    world_end(&w);
+}
+
+static void away_and_open_runs_unfenced(void **state)
+{
+    (void)state;
+    begin(false);
+    bring("a");
+    answer(SHARED_CLAIM, SHARED_AWAY);
+    assert_int_equal(world_running_count(&w), 1);
+    assert_int_equal(flow_counts(w.flow)->unfenced, 1);
+    world_verdict(&w, "a", OUTCOME_ACK); /* telling it is in vain */
+    world_pass(&w, 5);
+    assert_int_equal(w.batches[0]->op, QUEUE_DELETE);
+    world_end(&w);
+}
+
+static void away_and_closed_waits_and_receives_nothing(void **state)
+{
+    (void)state;
+    begin(true);
+    bring("a");
+    answer(SHARED_CLAIM, SHARED_FAULT);
+    while (w.receive_count > 0) /* what was open already */
+        world_bring(&w, 100, 0);
+    world_pass(&w, 1000);
+    assert_int_equal(w.receive_count, 0);
+    assert_int_equal(world_running_count(&w), 0);
+    world_pass(&w, 2000);
+    answer(SHARED_CLAIM, SHARED_OK);
+    assert_int_equal(world_running_count(&w), 1);
+    world_pass(&w, 100);
+    assert_true(w.receive_count > 0);
+    world_end(&w);
+}
+
+/* The delete waits for the store as long as the claim lasts, and no longer. */
+static void a_store_that_is_away_at_the_ack(void **state)
+{
+    (void)state;
+    begin(false);
+    bring("a");
+    answer(SHARED_CLAIM, SHARED_OK);
+    world_verdict(&w, "a", OUTCOME_ACK);
+    int tries = 0;
+    bool deleted = false;
+    for (int64_t waited = 0; waited < 2 * CLAIM_MS && !deleted; waited += 1000) {
+        if (call_count > 0) {
+            answer(SHARED_DONE, SHARED_AWAY);
+            tries++;
+        }
+        world_pass(&w, 1000);
+        struct queue_batch *b;
+        while ((b = world_take_batch(&w))) {
+            deleted |= b->op == QUEUE_DELETE;
+            b->done(b);
+        }
+        assert_true(deleted || waited <= CLAIM_MS + 1000);
+        assert_true(!deleted || waited >= CLAIM_MS - 7000);
+    }
+    assert_true(deleted);
+    assert_true(tries > 5);
+    assert_int_equal(flow_counts(w.flow)->unfenced, 1);
+    world_end(&w);
+}
+
+static void drain_frees_what_it_gives_back(void **state)
+{
+    (void)state;
+    begin(false);
+    bring("a");
+    flow_drain(w.flow);
+    answer(SHARED_CLAIM, SHARED_OK); /* it was on the wire */
+    world_pass(&w, 5);
+    world_answer_all(&w);
+    world_pass(&w, 1100);
+    assert_false(w.ended);
+    answer(SHARED_FREE, SHARED_OK);
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_DRAINED);
+    world_end(&w);
+}
+
+int main(void)
+{
+    log_setup(LOG_JSON, (enum log_level)(LOG_ERROR + 1));
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(claimed_run_told_and_deleted),
+        cmocka_unit_test(failure_frees),
+        cmocka_unit_test(foreign_claim_is_waited_for),
+        cmocka_unit_test(acked_elsewhere_is_deleted_unrun),
+        cmocka_unit_test(renewed_at_half_a_lease),
+        cmocka_unit_test(lost_claim_fences),
+        cmocka_unit_test(away_and_open_runs_unfenced),
+        cmocka_unit_test(away_and_closed_waits_and_receives_nothing),
+        cmocka_unit_test(a_store_that_is_away_at_the_ack),
+        cmocka_unit_test(drain_frees_what_it_gives_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
