@@ -124,6 +124,7 @@ struct flow_view {
     enum queue_status failure; /* of the last receive; QUEUE_OK if it worked */
     /* What keeps it from receiving, in words, and for how long (-1: not known); NULL: nothing. */
     const char *hold;
+    bool at_work; /* and that is only as much as may be: it is working, with no trouble */
     const char *hold_target; /* the server that it is about, or NULL */
     int64_t hold_ms;
     /* CLOCK_BOOTTIME, when a receive ended, however, or one was begun while none was open. */

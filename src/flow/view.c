@@ -36,6 +36,7 @@ static void look_at_hold(const struct flow *f, struct flow_view *v)
 {
     v->hold = f->drain.draining ? "stopping" : words_of(f, f->intake.link);
     v->hold_target = f->intake.link_target ? f->intake.link_target->name : NULL;
+    v->at_work = !f->drain.draining && f->intake.errors == 0 && f->intake.link <= LINK_RATE;
     v->hold_ms = -1;
     if (f->intake.errors > 0 && f->intake.link <= LINK_QUEUE) /* also while it tries again */
         v->hold_ms = flow_now(f) - f->intake.failing_ms;

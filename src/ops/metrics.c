@@ -93,7 +93,8 @@ static void write_view(struct buf *out, const struct flow_view *v)
           {"state=\"copying\"", v->copying}, {"state=\"settling\"", v->settling});
     one(out, PREFIX "polls_open", METRIC_GAUGE, "Receives that wait for an answer.", v->polls_open);
     one(out, PREFIX "intake_held", METRIC_GAUGE,
-        "1 if something keeps the host from receiving; its status says what.", v->hold != NULL);
+        "1 if something other than work in hand, limits and rates keeps it from receiving.",
+        v->hold && !v->at_work);
     one(out, PREFIX "last_receive_timestamp_seconds", METRIC_GAUGE,
         "When the last receive was answered, empty or not; 0: none was.",
         (double)v->last_answer_wall / 1000);
