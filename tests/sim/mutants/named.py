@@ -49,6 +49,18 @@ class Mutant:
         return changed
 
 
+def crash_seed(bench, first, end):
+    """Which seed from `first` on is the first to crash: one that crashes does not say."""
+    low, high = first, end - 1
+    while low < high:
+        middle = (low + high) // 2
+        if bench.run_sim(first, middle - first + 1).end == "crash":
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
 def hunt(bench, mutant, seeds):
     """→ (caught, words)"""
     bench.put(mutant.apply())
@@ -61,9 +73,9 @@ def hunt(bench, mutant, seeds):
         if verdict.end in ("passed", "unreached"):
             break
         others[verdict.end] = others.get(verdict.end, 0) + 1
-        if verdict.seed is None:
-            break  # it crashed or hung, nobody knows where
-        first = verdict.seed + 1
+        if verdict.end == "too slow":
+            break
+        first = (verdict.seed or crash_seed(bench, first, end)) + 1
     return False, f"{mutant.invariant} sees nothing in {seeds} seeds" + said(others)
 
 
