@@ -182,7 +182,6 @@ static void take_turn(struct flow *f, struct message *m)
                        left_ms > 0 ? (int)((left_ms + 999) / 1000) : 0);
         return;
     }
-    m->note = NULL;
     m->reruns += m->parked_ms > 0;
     m->note = NULL;
     if (m->claimed)

@@ -452,7 +452,6 @@ static void says_what_is_wrong_with_options(void **state)
         int code;
         const char *words;
     } cases[] = {
-        {"people.fifo", NULL, "127.0.0.1:0", EDOM, "FIFO"},
         {"a b", NULL, "127.0.0.1:0", EDOM, "\"a b\""},
         {"people", "{", "127.0.0.1:0", EDOM, "own.json is no JSON"},
         {"people", "{\"name\":1}", "127.0.0.1:0", EDOM, "own.json is no realm export"},
