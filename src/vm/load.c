@@ -42,21 +42,18 @@ int load_main(lua_State *L)
     require_compile_handler(L, vm);
     lua_call(L, 0, 1);
     int module = lua_gettop(L);
-    if (vm->options.stage && lua_isnil(L, module)) {
-        keep_tests(L);
-        goto loaded;
-    }
     if (!lua_isnil(L, module) && !lua_istable(L, module))
         return luaL_error(L, "%s: returns a %s: return a table with a function `handle`", path,
                           luaL_typename(L, module));
     vm->init_ref = keep(L, module, "init");
     vm->handle_ref = keep(L, module, "handle");
+    if (vm->handle_ref == LUA_NOREF && vm->options.stage)
+        keep_tests(L);
     if (vm->handle_ref == LUA_NOREF)
         return luaL_error(L,
                           "%s: no `handle`: return a table with a function handle(msg), or "
                           "define a global function handle(msg)",
                           path);
-loaded:
     lua_pushglobaltable(L);
     freeze_table(L, -1, "_G");
     vm->phase = PHASE_LOADED;
