@@ -21,6 +21,7 @@ import os
 import sys
 
 NEVER_FORWARDED = ("cut_before", "throttled")
+HAND_OVER_S = 0.1
 
 
 def trace_of(n):
@@ -94,11 +95,13 @@ class Log:
         self.by_id = {e.id: e for e in self.events.values()}
         self.by_handle = {}
         self.kills, self.away, self.shared = [], [], []
+        self.trips = []  # when a client may have learned that Keycloak is in trouble
         self.strangers = []
         self.faults, self.notes = collections.Counter(), collections.Counter()
         for line in sorted(lines, key=lambda e: e["t0"]):
             self.add(line)
         self.shared_begins = [e["t0"] for e in self.shared]
+        self.trips.sort()
 
     def add(self, line):
         if line["route"] == "note":
@@ -125,6 +128,8 @@ class Log:
 
     def other(self, line):
         event = self.by_trace.get(line["trace"])
+        if line["route"] == "keycloak" and troubled(line):
+            self.trips.append(line["t1"])
         if line["route"] == "keycloak" and (not event or "/users" not in line["path"]):
             self.shared.append(line)  # tokens and names, which one run fetches for others too
         if event:
@@ -163,6 +168,12 @@ class Log:
 
     def server_away(self, begin, end):
         return next((f"{server} away" for a, b, server in self.away if a < end and b > begin), None)
+
+    def tripped(self, begin, end):
+        """Another's trouble opened the breaker while this ran, or as it was being handed over: then
+        its next call is not made."""
+        first = bisect.bisect_left(self.trips, begin - HAND_OVER_S)
+        return first < len(self.trips) and self.trips[first] < end
 
     def shared_trouble(self, begin, end):
         """A troubled request for a token or a name, on the wire between the two times."""
@@ -282,6 +293,8 @@ class Checker:
         if event.kind == "register":
             if log.shared_trouble(span.begin, span.end):
                 return "token or name"
+            if log.tripped(span.begin, span.end):
+                return "breaker open"
             return log.server_away(span.begin, span.end)
         return None
 

@@ -283,6 +283,19 @@ def test_a_token_that_another_fetched(story):
     assert story.check().extra["token or name"] == 1
 
 
+def test_a_breaker_that_another_opened(story):
+    story.find(user="u-2").update(told=409, status=409, fate="")
+    begin = story.find(route="runs", trace=trace_of(2))["t0"]
+    other = story.line("keycloak", "GET", "/admin/realms/r/users?username=u-1", 200,
+                       trace=trace_of(1))
+    other.update(t0=begin - 0.2, t1=begin + 0.1)
+    assert ("UNEXPLAINED", 2) in story.words()
+    other.update(told=503, status=503)
+    assert story.check().extra["breaker open"] == 1
+    other.update(t0=begin - 2, t1=begin - 1)
+    assert ("UNEXPLAINED", 2) in story.words()
+
+
 def test_a_server_that_was_away(story):
     story.find(user="u-2").update(told=409, status=409, fate="")
     begin = story.find(user="u-2")["t0"]
