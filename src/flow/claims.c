@@ -108,14 +108,18 @@ static void call(struct flow *f, struct shared_claim *c, enum shared_op op)
 
 /* ---- where the message is ---- */
 
+static void await_claim(struct flow *f, struct message *m)
+{
+    if (m->state == CLAIMING)
+        return;
+    m->state = CLAIMING;
+    list_append(&f->claims.asking, &m->node);
+    f->claims.waiting++;
+}
+
 static void ask_later(struct flow *f, struct shared_claim *c, int64_t delay_ms)
 {
-    struct message *m = c->key->holder;
-    if (m->state != CLAIMING) {
-        m->state = CLAIMING;
-        list_append(&f->claims.asking, &m->node);
-        f->claims.waiting++;
-    }
+    await_claim(f, c->key->holder);
     schedule(f, c, flow_now(f) + delay_ms);
 }
 
@@ -428,7 +432,7 @@ int claims_take(struct flow *f, struct key *k)
              flow_random(f));
     f->claims.count++;
     m->asked_ms = flow_now(f);
-    ask_later(f, c, 0);
+    await_claim(f, m);
     if (may_ask(f))
         call(f, c, SHARED_CLAIM);
     else

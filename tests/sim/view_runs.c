@@ -236,6 +236,7 @@ static void verdict_after_lapse(struct host *h, struct view *v, const struct job
     /* In a group it may have been taken in anew; then its target's failures count from there. */
     h->unsure = h->unsure || (sim.fifo && job->target_failed);
     v->odd = true;
+    v->doubtful = false; /* what its host makes of this verdict is open, too */
     v->phase = PHASE_DECIDED;
 }
 

@@ -82,6 +82,20 @@ static void claimed_run_told_and_deleted(void **state)
     world_end(&w);
 }
 
+/* Each message would cost the loop a wake-up for nothing. */
+static void asking_at_once_leaves_no_timer_due(void **state)
+{
+    (void)state;
+    begin(false);
+    bring("a");
+    assert_int_equal(call_count, 1);
+    for (int i = 0; i < WORLD_TIMERS; i++)
+        if (w.timers[i])
+            assert_true(w.due_ms[i] > w.now_ms);
+    answer(SHARED_CLAIM, SHARED_OK);
+    world_end(&w);
+}
+
 static void failure_frees(void **state)
 {
     (void)state;
@@ -241,6 +255,7 @@ int main(void)
     log_setup(LOG_JSON, (enum log_level)(LOG_ERROR + 1));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(claimed_run_told_and_deleted),
+        cmocka_unit_test(asking_at_once_leaves_no_timer_due),
         cmocka_unit_test(failure_frees),
         cmocka_unit_test(foreign_claim_is_waited_for),
         cmocka_unit_test(acked_elsewhere_is_deleted_unrun),
