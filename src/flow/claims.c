@@ -214,7 +214,7 @@ static void unfenced(struct flow *f, struct shared_claim *c)
 {
     c->state = CLAIM_UNFENCED;
     count_unfenced(f, c);
-    schedule(f, c, flow_now(f) + now_and_then_ms(f));
+    schedule(f, c, flow_now(f) + (f->claims.away ? now_and_then_ms(f) : 0));
 }
 
 static void held_elsewhere(struct flow *f, struct shared_claim *c)
@@ -505,6 +505,8 @@ void claims_give_back(struct flow *f, void (*put)(struct flow *, struct message 
 bool claims_may_run(const struct flow *f, const struct message *m)
 {
     const struct shared_claim *c = m->key ? m->key->claim : NULL;
+    if (c && c->state == CLAIM_UNFENCED) /* a store that is back is about to say whose key it is */
+        return f->claims.away;
     return !c || c->state != CLAIM_OURS || c->until_ms > flow_now(f);
 }
 

@@ -331,7 +331,7 @@ void store_check_start(struct host *h, const struct record *r)
 {
     const struct hold *o = hold_of(h, r);
     bool valid = o->ours && o->until_ms > sim.now_ms;
-    bool excused = !sim.closed && (o->failed || h->store_away) && o->foreign_until_ms <= sim.now_ms;
+    bool excused = !sim.closed && h->store_away && o->foreign_until_ms <= sim.now_ms;
     if (!sim.shared || h->unsure || h->slept || view_of(h, r)->odd)
         return;
     corners[CORNER_runs_unfenced] += !valid;

@@ -26,7 +26,7 @@ static void start_calls(void *self, struct list *list)
     }
 }
 
-static void begin(bool closed)
+static void begin_with(bool closed, int slots)
 {
     static const struct shared_ops ops = {start_calls};
     struct flow_options o = world_options();
@@ -35,28 +35,52 @@ static void begin(bool closed)
     o.remember_ms = 3600000;
     o.claims_closed = closed;
     call_count = 0;
-    world_begin_shared(&w, &o, 1, 10, (struct shared){&ops, NULL, 5000});
+    world_begin_shared(&w, &o, 1, slots, (struct shared){&ops, NULL, 5000});
 }
 
-/* Answers the oldest call, which is of that kind. */
-static void answer(enum shared_op op, enum shared_answer with)
+static void begin(bool closed)
 {
-    assert_true(call_count > 0);
-    struct shared_call *c = calls[0];
-    memmove(calls, calls + 1, sizeof *calls * (size_t)--call_count);
+    begin_with(closed, 10);
+}
+
+static void answer_at(int i, enum shared_op op, enum shared_answer with)
+{
+    assert_true(call_count > i);
+    struct shared_call *c = calls[i];
+    memmove(calls + i, calls + i + 1, sizeof *calls * (size_t)(--call_count - i));
     assert_int_equal(c->op, op);
     c->answer = with;
     c->wait_ms = with == SHARED_HELD ? 20000 : -1;
     c->done(c);
 }
 
-static void bring(const char *id)
+/* Answers the oldest call, which is of that kind. */
+static void answer(enum shared_op op, enum shared_answer with)
+{
+    answer_at(0, op, with);
+}
+
+/* Answers the claim of that key. */
+static void answer_claim_of(const char *key, enum shared_answer with)
+{
+    int i = 0;
+    while (i < call_count && strcmp(calls[i]->key, key) != 0)
+        i++;
+    answer_at(i, SHARED_CLAIM, with);
+}
+
+static void bring_body(const char *id, const char *body)
 {
     struct queue_receive *r = world_take_receive(&w);
     r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
     r->first_byte_ms = w.now_ms;
-    list_append(&r->jobs, &world_job_with(id, "{\"k\":1}", NULL)->node);
+    list_append(&r->jobs, &world_job_with(id, body, NULL)->node);
     r->done(r);
+}
+
+static void bring(const char *id)
+{
+    bring_body(id, "{\"k\":1}");
 }
 
 static void claimed_run_told_and_deleted(void **state)
@@ -184,6 +208,26 @@ static void away_and_open_runs_unfenced(void **state)
     world_end(&w);
 }
 
+/* It waits for a slot, and the store is back before it has one. */
+static void back_before_it_runs_is_asked(void **state)
+{
+    (void)state;
+    begin_with(false, 1);
+    bring_body("a", "{\"k\":1}");
+    answer(SHARED_CLAIM, SHARED_AWAY);
+    bring_body("b", "{\"k\":2}");
+    assert_int_equal(call_count, 0);
+    assert_int_equal(flow_counts(w.flow)->unfenced, 2);
+    world_pass(&w, 2500); /* one of the two tries the store */
+    answer(SHARED_CLAIM, SHARED_OK);
+    world_verdict(&w, "a", OUTCOME_RELEASE);
+    assert_int_equal(world_running_count(&w), 0);
+    world_pass(&w, 1);
+    answer_claim_of("2", SHARED_HELD);
+    assert_int_equal(world_running_count(&w), 0);
+    world_end(&w);
+}
+
 static void away_and_closed_waits_and_receives_nothing(void **state)
 {
     (void)state;
@@ -262,6 +306,7 @@ int main(void)
         cmocka_unit_test(renewed_at_half_a_lease),
         cmocka_unit_test(lost_claim_fences),
         cmocka_unit_test(away_and_open_runs_unfenced),
+        cmocka_unit_test(back_before_it_runs_is_asked),
         cmocka_unit_test(away_and_closed_waits_and_receives_nothing),
         cmocka_unit_test(a_store_that_is_away_at_the_ack),
         cmocka_unit_test(drain_frees_what_it_gives_back),
