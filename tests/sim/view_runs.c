@@ -269,8 +269,9 @@ void view_probes(struct host *h, struct record *r)
     for (int i = 0; i < sim.count && !h->unsure && !v->odd; i++) {
         const struct view *other = &h->views[i];
         const struct hold *o = hold_of(h, &sim.records[i]);
-        bool expired = sim.shared && o->ours && o->until_ms <= sim.now_ms; /* its claim */
-        bool waits = other->phase == PHASE_PARKED && in_hand(h, other) && !expired;
+        /* Its claim is over, or a store that is back is to say first whose it is. */
+        bool asks = sim.shared && (o->ours ? o->until_ms <= sim.now_ms : !h->store_away);
+        bool waits = other->phase == PHASE_PARKED && in_hand(h, other) && !asks;
         check_if(waits && other != v, INV_outage, other->probed >= v->probed,
                  "host %d tries its target with %s for the %dth time, m%d waits for its %dth",
                  h->index, r->id, v->probed + 1, i, other->probed + 1);
