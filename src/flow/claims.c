@@ -86,6 +86,8 @@ static void fill(struct shared_claim *c, enum shared_op op)
     c->flow->claims.open++;
     if (op == SHARED_CLAIM)
         c->perhaps = true;
+    if (op == SHARED_CLAIM && c->state == CLAIM_OURS) /* it may end before the answer comes */
+        schedule(c->flow, c, c->until_ms);
 }
 
 static void start(struct flow *f, struct list *calls)
@@ -325,6 +327,8 @@ static void unanswered(struct flow *f, struct shared_claim *c)
 static void claim_answered(struct flow *f, struct shared_claim *c)
 {
     bool asking = c->state == CLAIM_ASKING;
+    if (c->state == CLAIM_LOST) /* meanwhile: what runs on it has been told */
+        return;
     switch (c->call.answer) {
     case SHARED_OK:
         ours(f, c);
@@ -387,6 +391,7 @@ static void proceed(struct flow *f, struct shared_claim *c)
 static void take_answer(struct flow *f, struct shared_claim *c)
 {
     struct shared_call *shared = &c->call;
+    list_remove(&c->due);
     c->open = false;
     f->claims.open--;
     if (is_away(c))
@@ -536,6 +541,13 @@ static void give_up(struct flow *f, struct shared_claim *c)
     verdict_retry(f, m);
 }
 
+/* Its renewal is on the wire. What waits does not start any more (claims_may_run). */
+static void ended_unanswered(struct flow *f, struct shared_claim *c)
+{
+    if (closed(f) && c->state == CLAIM_OURS && c->key->holder->state == RUNNING)
+        lost(f, c, "it could not be renewed in time");
+}
+
 static void on_due(struct timer *t)
 {
     struct flow *f = flow_of(t, claims.timer);
@@ -546,7 +558,9 @@ static void on_due(struct timer *t)
     while ((c = first_due(f)) && c->due_ms <= now) {
         list_remove(&c->due);
         bool claims = c->state != CLAIM_TELLING && c->state != CLAIM_FREEING;
-        if (hold_over(f, c)) {
+        if (c->open) {
+            ended_unanswered(f, c);
+        } else if (hold_over(f, c)) {
             give_up(f, c);
         } else if (c->state == CLAIM_OURS && c->until_ms <= now) {
             expired(f, c);

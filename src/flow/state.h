@@ -148,7 +148,7 @@ enum claim_state {
     CLAIM_ASKING,   /* its message waits for it */
     CLAIM_OURS,     /* renewed while its message is in hand */
     CLAIM_UNFENCED, /* the store was away: its message goes on without, and it is tried again */
-    CLAIM_LOST,     /* somebody else's now, while its message runs */
+    CLAIM_LOST,     /* it has ended or is somebody else's, while its message runs */
     CLAIM_TELLING,  /* acked: the store is to be told, and then the queue */
     CLAIM_FREEING,
 };

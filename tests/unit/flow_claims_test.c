@@ -194,6 +194,32 @@ static void lost_claim_fences(void **state)
     world_end(&w);
 }
 
+/* Others may take the key then, whatever the store answers to the last renewal. */
+static void ended_claim_fences_while_a_renewal_is_open(void **state)
+{
+    (void)state;
+    begin(true);
+    bring("a");
+    answer(SHARED_CLAIM, SHARED_OK);
+    for (int i = 0; i < CLAIM_MS - 1000; i += 1000) {
+        world_pass(&w, 1000);
+        world_answer_all(&w); /* the lease goes on */
+        if (call_count > 0 && i < CLAIM_MS - 6000)
+            answer(SHARED_CLAIM, SHARED_AWAY);
+    }
+    assert_int_equal(call_count, 1);
+    world_pass(&w, 999);
+    assert_int_equal(w.cancels, 0);
+    world_pass(&w, 2);
+    assert_int_equal(w.cancels, 1);
+    assert_true(atomic_load(&world_running(&w, "a")->lease_lost));
+    answer(SHARED_CLAIM, SHARED_OK);
+    assert_int_equal(flow_counts(w.flow)->claims_lost, 1);
+    world_verdict(&w, "a", OUTCOME_RETRY);
+    answer(SHARED_FREE, SHARED_OK); /* perhaps it had it */
+    world_end(&w);
+}
+
 static void away_and_open_runs_unfenced(void **state)
 {
     (void)state;
@@ -305,6 +331,7 @@ int main(void)
         cmocka_unit_test(acked_elsewhere_is_deleted_unrun),
         cmocka_unit_test(renewed_at_half_a_lease),
         cmocka_unit_test(lost_claim_fences),
+        cmocka_unit_test(ended_claim_fences_while_a_renewal_is_open),
         cmocka_unit_test(away_and_open_runs_unfenced),
         cmocka_unit_test(back_before_it_runs_is_asked),
         cmocka_unit_test(away_and_closed_waits_and_receives_nothing),
