@@ -137,7 +137,10 @@ void view_claimed(struct host *h, struct record *r, enum claim answer)
     check_if(remembered && answer != CLAIM_NO_MEMORY, INV_once, answer == CLAIM_DONE,
              "%s was acked by host %d, which does not remember it", r->id, h->index);
     if (answer == CLAIM_NEW && sim.shared) {
-        *hold_of(h, r) = (struct hold){.host = h, .record = r->number, .failed = h->store_away};
+        struct hold *o = hold_of(h, r);
+        struct view *last = &h->views[o->record];
+        last->in_vain |= last->phase == PHASE_RECORDING && o->failed;
+        *o = (struct hold){.host = h, .record = r->number, .failed = h->store_away};
         v->asked_ms = sim.now_ms;
         v->asking = sim.closed || !h->store_away; /* else it runs at once, or tries the store */
     }

@@ -227,7 +227,8 @@ void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_
     if (!v->odd && v->phase == PHASE_RECORDING) {
         const struct hold *o = hold_of(h, r);
         check_if(!h->unsure, INV_recorded,
-                 o->told || o->failed || h->store_away || hurries(h) || lapsed(v) || v->slept,
+                 v->in_vain || o->told || o->failed || h->store_away || hurries(h) || lapsed(v) ||
+                     v->slept,
                  "%s: host %d deletes it and has not told the store of the ack", r->id, h->index);
         decide(v, KIND_DELETE, 0, 0);
         v->due_ms = 0;

@@ -246,6 +246,7 @@ struct view {
     bool asking;      /* WAITING: for an answer of the shared store */
     bool doubtful;    /* odd only because its claim was lost, until it runs again */
     bool told_acked;  /* that one knows it as acked */
+    bool in_vain;     /* RECORDING: its key went on, and telling the store had failed */
     int64_t asked_ms; /* when it asked first; 0: never */
     uint64_t handle;  /* newest one that the host was told while it had the message */
     int receives;
