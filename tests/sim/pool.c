@@ -156,7 +156,6 @@ static void run_sends(void *arg, uint64_t number)
     }
     run->sent = true;
     struct record *r = run->record;
-    store_check_sends(run->host, r, atomic_load(&job->lease_lost));
     bool newest = view_of(run->host, r)->handle == r->handle; /* nobody has received it since */
     if (newest && r->holder == run->host && r->holder_life == run->host->life)
         r->wire_until_ms = until_ms;

@@ -354,13 +354,3 @@ void store_check_start(struct host *h, const struct record *r)
         }
     }
 }
-
-/* A claim that has ended keeps nobody out: what runs on it and has sent nothing may not begin. */
-void store_check_sends(struct host *h, const struct record *r, bool told)
-{
-    const struct hold *o = hold_of(h, r);
-    bool judged = sim.shared && sim.closed && o->record == r->number && !h->unsure && !h->slept;
-    check_if(judged, INV_claims, told || sim.now_ms <= o->until_ms + 1,
-             "%s sends in host %d, %lld ms after the end of its claim", r->id, h->index,
-             (long long)(sim.now_ms - o->until_ms));
-}

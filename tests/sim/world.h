@@ -462,7 +462,6 @@ void store_forget_calls(struct host *h);
 void store_free(void);
 struct hold *hold_of(struct host *h, const struct record *r);
 void store_check_start(struct host *h, const struct record *r);
-void store_check_sends(struct host *h, const struct record *r, bool told);
 
 /* pool.c */
 extern const char target_name[];
