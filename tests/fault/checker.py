@@ -95,13 +95,13 @@ class Log:
         self.by_id = {e.id: e for e in self.events.values()}
         self.by_handle = {}
         self.kills, self.away, self.shared = [], [], []
-        self.trips = []  # when a client may have learned that Keycloak is in trouble
+        self.troubles = []  # requests by which the host may have learned of Keycloak's trouble
         self.strangers = []
         self.faults, self.notes = collections.Counter(), collections.Counter()
         for line in sorted(lines, key=lambda e: e["t0"]):
             self.add(line)
         self.shared_begins = [e["t0"] for e in self.shared]
-        self.trips.sort()
+        self.trouble_begins = [e["t0"] for e in self.troubles]
 
     def add(self, line):
         if line["route"] == "note":
@@ -129,7 +129,7 @@ class Log:
     def other(self, line):
         event = self.by_trace.get(line["trace"])
         if line["route"] == "keycloak" and troubled(line):
-            self.trips.append(line["t1"])
+            self.troubles.append(line)
         if line["route"] == "keycloak" and (not event or "/users" not in line["path"]):
             self.shared.append(line)  # tokens and names, which one run fetches for others too
         if event:
@@ -171,9 +171,10 @@ class Log:
 
     def tripped(self, begin, end):
         """Another's trouble opened the breaker while this ran, or as it was being handed over: then
-        its next call is not made."""
-        first = bisect.bisect_left(self.trips, begin - HAND_OVER_S)
-        return first < len(self.trips) and self.trips[first] < end
+        its next call is not made. When a client gave up, the log does not say: before the end."""
+        first = bisect.bisect_left(self.trouble_begins, begin - 60)
+        last = bisect.bisect_left(self.trouble_begins, end)
+        return any(e["t1"] > begin - HAND_OVER_S for e in self.troubles[first:last])
 
     def shared_trouble(self, begin, end):
         """A troubled request for a token or a name, on the wire between the two times."""
