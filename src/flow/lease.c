@@ -169,6 +169,7 @@ static void extension_answered(struct queue_batch *b)
     }
     batch_free(x);
     dispatch_kick(f); /* who waited for the key of one that lapsed */
+    intake_kick(f);
     drain_check(f);
 }
 
@@ -233,6 +234,7 @@ static void on_due(struct timer *t)
         ;
     arm(f);
     dispatch_kick(f);
+    intake_kick(f); /* a lapsed one has left its place, and nothing else may happen any more */
     drain_check(f);
 }
 

@@ -288,6 +288,34 @@ static void lapsed_while_it_waits(void **state)
     world_end(&w);
 }
 
+/* It was all that the host may have in hand, and nothing else happens: its place is free. */
+static void a_lapse_makes_room(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.dead_letters = true;
+    world_begin(&w, &o, 1, 1);
+    world_bring(&w, 1, 1);
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    world_pass(&w, 12000);
+    assert_int_equal(w.receive_count, 0);
+    struct queue_copy *c = w.copies[--w.copy_count];
+    c->result = (struct queue_result){.status = QUEUE_BUSY, .retry_after_ms = 20000};
+    c->done(c);
+    struct queue_batch *b;
+    for (int s = 12; s <= 30; s++) {
+        while ((b = world_take_batch(&w))) {
+            b->result.status = QUEUE_UNREACHABLE;
+            b->done(b);
+        }
+        world_pass(&w, 1000);
+    }
+    assert_int_equal(flow_counts(w.flow)->lease_lost, 1);
+    assert_int_equal(w.copy_count, 0);
+    assert_int_equal(w.receive_count, 1);
+    world_end(&w);
+}
+
 static void delivered_again_while_copying(void **state)
 {
     (void)state;
@@ -363,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_kept_message_near_its_end),
         cmocka_unit_test(lapsed_with_the_copy_on_the_wire),
         cmocka_unit_test(lapsed_while_it_waits),
+        cmocka_unit_test(a_lapse_makes_room),
         cmocka_unit_test(delivered_again_while_copying),
         cmocka_unit_test(so_many_at_once),
         cmocka_unit_test(stopping_waits_and_then_keeps),
