@@ -28,7 +28,10 @@ class UnixConnection(http.client.HTTPConnection):
 def call(connection, path, method="GET", headers=None, body=None):
     """(status, headers, text)"""
     try:
-        connection.request(method, path, body=body, headers=headers or {})
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+        except BrokenPipeError:
+            pass  # refused before the whole of it was sent: the answer is there
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read().decode()
     finally:

@@ -17,7 +17,9 @@ def scene(tmp_path, elasticmq, elasticmq_sqs):
     scene.close()
 
 
-@pytest.fixture(params=["elasticmq", "moto", "sandbox"])
+# Not moto: of two receives at once it gave one message 6 of a group and the other message 5, so the
+# order was lost before it reached the host. Its rules are asked in test_fifo_rules.py.
+@pytest.fixture(params=["elasticmq", "sandbox"])
 def any_scene(request, tmp_path):
     server = request.getfixturevalue(request.param)
     scene = OrderedStage(tmp_path, getattr(server, "queue_url", server.url),

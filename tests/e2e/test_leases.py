@@ -49,6 +49,8 @@ def test_messages_that_somebody_else_has_received(tmp_path, elasticmq, elasticmq
                for what in ("sent", "on-the-wire")}}
         host.wait_for("the ack of what was on the wire", lambda: lines("not settled"), 15)
         assert [e["id"] for e in lines("not settled")] == [id_of["on-the-wire"]]
+        host.wait_for("the ends of the other two",
+                      lambda: len(lines("ended without its lease")) == 2, 15)
         for m in taken:
             assert scene.queue.change(m["ReceiptHandle"], 0) == "ok"
         host.wait_for("an empty queue", scene.queue.is_empty, 20)
