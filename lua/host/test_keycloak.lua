@@ -5,6 +5,7 @@
 local server = require "host.test_server"
 local standin = require "sandbox.keycloak"
 local token = require "host.token"
+local url = require "host.url"
 local users = require "sandbox.keycloak_users"
 
 local M = {}
@@ -165,9 +166,7 @@ local function made_up(r, path)
 end
 
 local function decode(text)
-    return (text:gsub("+", " "):gsub("%%(%x%x)", function(hex)
-        return string.char(tonumber(hex, 16))
-    end))
+    return url.unescape((text:gsub("+", " ")))
 end
 
 local function query_of(text)
@@ -181,9 +180,9 @@ end
 -- @return { status, head, body }, and whether it is about something assumed; nil: it goes elsewhere
 function M.answer(request)
     local base = config().url
-    local url, query = request.url:match("^([^?]*)%??(.*)$")
-    if url:sub(1, #base + 1) ~= base .. "/" then return nil end
-    local path = decode(url:sub(#base + 1))
+    local address, query = request.url:match("^([^?]*)%??(.*)$")
+    if address:sub(1, #base + 1) ~= base .. "/" then return nil end
+    local path = decode(address:sub(#base + 1))
     local assumed = assuming and made_up(realm(), path)
     realm()
     local status, headers, body = servers:handle {

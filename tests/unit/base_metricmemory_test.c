@@ -11,39 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#else
-#define OWN_ALLOCATOR 1
-#endif
-
-static long left = -1; /* allocations until the one that fails; below 0: none does */
-
-#if OWN_ALLOCATOR
-void *__libc_malloc(size_t);
-void *__libc_calloc(size_t, size_t);
-void *__libc_realloc(void *, size_t);
-
-static bool fails_now(void)
-{
-    return left >= 0 && left-- == 0;
-}
-
-void *malloc(size_t n)
-{
-    return fails_now() ? NULL : __libc_malloc(n);
-}
-
-void *calloc(size_t count, size_t n)
-{
-    return fails_now() ? NULL : __libc_calloc(count, n);
-}
-
-void *realloc(void *old, size_t n)
-{
-    return fails_now() ? NULL : __libc_realloc(old, n);
-}
-#endif
+#include "failing_memory.h"
 
 static const double bounds[] = {1, 2};
 static const struct metric_desc waits = {.name = "t_seconds",
