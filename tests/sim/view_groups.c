@@ -78,6 +78,7 @@ static void goes_back(struct view *v)
     if (v->phase != PHASE_BEHIND)
         return;
     corners[CORNER_behind_given_back]++;
+    v->given_back_ms = sim.now_ms;
     decide(v, KIND_RELEASE, 0, 0);
 }
 

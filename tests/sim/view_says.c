@@ -50,16 +50,23 @@ static void extension_holds(struct host *h, struct record *r, struct view *v, in
 
 static void extension_refused(struct host *h, struct view *v)
 {
-    widen(&h->tally.lease_lost, !v->odd && !lapsed(v) && !hold_over(h, v));
+    widen(&h->tally.lease_lost,
+          !v->odd && !lapsed(v) && !hold_over(h, v) && v->phase != PHASE_DECIDED);
     v->own_retry_ms = -1;
-    bool stays =
-        v->phase == PHASE_RUNNING || v->phase == PHASE_RECORDING || v->copy_open || hold_over(h, v);
+    bool stays = v->phase == PHASE_RUNNING || v->phase == PHASE_RECORDING || v->copy_open ||
+                 v->phase == PHASE_DECIDED || hold_over(h, v);
     if (!v->odd && !stays) {
         v->phase = PHASE_GONE;
         group_leaves(h, v, false);
     } else {
         v->odd = true;
     }
+}
+
+/* Its group was given back by the same answer: it may lapse before the timer that settles it. */
+static bool lapses_on_its_way(const struct view *v)
+{
+    return v->phase == PHASE_DECIDED && !v->sent && v->given_back_ms == sim.now_ms;
 }
 
 /* A release that hides for as long as an extension looks like one. */
@@ -91,7 +98,7 @@ void view_extended(struct host *h, struct record *r, uint64_t handle, const stru
     if (good && handle == v->handle)
         extension_holds(h, r, v, b->sent_ms);
     else if (b->result.status == QUEUE_OK && e->sender_fault && handle == v->handle &&
-             v->phase != PHASE_DECIDED)
+             (v->phase != PHASE_DECIDED || lapses_on_its_way(v)))
         extension_refused(h, v);
     else if (!good && handle == v->handle)
         v->extend_ms = v->slept || v->lease_ms <= sim.now_ms + EXTEND_AGAIN_MS
