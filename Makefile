@@ -20,7 +20,7 @@ libs       = $(shell pkg-config --libs $(PKGS)) -lev -lm -pthread
 ROOMS     := base conf policy net aws vm flow pool ops cli
 archive    = $(patsubst %,$(BUILD)/lib%.a,$(1))
 upto       = $(if $(filter $(1),$(firstword $(2))),$(1),$(firstword $(2)) $(call upto,$(1),$(wordlist 2,99,$(2))))
-SHARED    := $(BUILD)/job.o $(BUILD)/token.o $(BUILD)/board.o $(BUILD)/lua.o
+SHARED    := $(BUILD)/libshared.a
 LUA       := $(sort $(wildcard lua/*/*.lua lua/*/*.json lua/*/*.sample))
 OWN_TESTS := $(sort $(wildcard tests/unit/*_test.c))
 TESTS     := $(OWN_TESTS:tests/unit/%.c=$(BUILD)/unit/%)
@@ -37,6 +37,10 @@ $(BUILD)/lib$(1).a: $(patsubst src/%.c,$(BUILD)/%.o,$(sort $(wildcard src/$(1)/*
 	@rm -f $$@ && ar rcs $$@ $$^
 endef
 $(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+
+# An archive, so that a test of a room takes only what that room uses of it.
+$(SHARED): $(addprefix $(BUILD)/,job.o token.o board.o lua.o)
+	@rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/%.o: src/%.c
 	@mkdir -p $(@D)
@@ -94,8 +98,8 @@ mutants: $(BUILD)/sim
 mutate: $(BUILD)/sim
 	nice -n 15 python3 tests/sim/mutants/mechanical.py --build $(BUILD) $(if $(FILE),--file $(FILE))
 
-# How to build by hand, a line each: compiler, flags to compile, flags to link, libraries, objects that
-# belong to no room.
+# How to build by hand, a line each: compiler, flags to compile, flags to link, libraries, the archive
+# of what belongs to no room.
 flags:
 	@echo '$(CC)'; echo '$(cflags)'; echo '$(CFLAGS) $(SAN) $(LDFLAGS)'; echo '$(libs)'; echo '$(SHARED)'
 

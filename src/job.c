@@ -39,8 +39,8 @@ struct job *job_new(struct json_object *message)
         !json_object_is_type(body, json_type_string))
         goto fail;
     job->message = message;
-    job->body = json_object_get_string(body);
-    job->body_len = (size_t)json_object_get_string_len(body);
+    job->body = job->whole = json_object_get_string(body);
+    job->body_len = job->whole_len = (size_t)json_object_get_string_len(body);
     job->attributes = object_member(message, "MessageAttributes");
     job->system = object_member(message, "Attributes");
     job->receive_count = 1;
@@ -60,10 +60,20 @@ fail:
     return NULL;
 }
 
+int job_unwrap(struct job *job, unsigned unwrap)
+{
+    if (envelope_open(unwrap, job->whole, job->whole_len, &job->envelope) != 0)
+        return -1;
+    job->body = job->envelope.event;
+    job->body_len = job->envelope.event_len;
+    return 0;
+}
+
 void job_free(struct job *job)
 {
     if (!job)
         return;
+    envelope_close(&job->envelope);
     free(job->reason);
     free(job->detail);
     free(job->calls);
@@ -74,7 +84,12 @@ void job_free(struct job *job)
 static const char *attribute(const struct job *job, const char *name)
 {
     struct json_object *a = job->attributes ? object_member(job->attributes, name) : NULL;
-    return a ? string_member(a, "StringValue") : NULL;
+    if (a)
+        return string_member(a, "StringValue");
+    struct json_object *theirs =
+        job->envelope.outer ? object_member(job->envelope.outer, "MessageAttributes") : NULL;
+    a = theirs ? object_member(theirs, name) : NULL;
+    return a ? string_member(a, "Value") : NULL;
 }
 
 void job_trace(const struct job *job, char out[TRACE_BYTES])

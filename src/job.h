@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "base/trace.h"
+#include "policy/envelope.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -58,8 +59,11 @@ struct job {
     struct json_object *message; /* SQS's message object; owned, freed by job_free */
     const char *id;
     const char *handle; /* the receipt handle it came with */
-    const char *body;
+    const char *body;   /* the event: what is in the envelope, if there is one */
     size_t body_len;
+    const char *whole; /* what the queue had: dead letters are copies of this */
+    size_t whole_len;
+    struct envelope envelope;
     const char *group;              /* MessageGroupId, or NULL */
     const char *deduplication_id;   /* MessageDeduplicationId, or NULL */
     struct json_object *attributes; /* MessageAttributes, or NULL; part of `message` */
@@ -114,7 +118,13 @@ struct job {
 struct job *job_new(struct json_object *message);
 void job_free(struct job *job);
 
-/* Its trace context: the attribute traceparent, else X-Ray's header; "" if it has none. */
+/* Right after job_new: takes the event out of its envelope; `unwrap` as in policy/envelope.h. -1:
+ * no memory. A body that is not what it should be stays as it is, with words in envelope.refused:
+ * its run ends before the handler is entered. */
+int job_unwrap(struct job *job, unsigned unwrap);
+
+/* Its trace context: the attribute traceparent, of the message or of SNS's notification, else
+ * X-Ray's header; "" if it has none. */
 void job_trace(const struct job *job, char out[TRACE_BYTES]);
 /* What goes with the attribute traceparent: its tracestate, or NULL. The job's. */
 const char *job_tracestate(const struct job *job);

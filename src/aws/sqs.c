@@ -25,6 +25,7 @@ struct sqs {
     char *queue_url;
     char *dead_letter_url; /* NULL: there is none */
     struct buf queue_json; /* {"QueueUrl":"…": how most bodies begin */
+    unsigned unwrap;
     struct sqs_count count;
 };
 
@@ -85,13 +86,14 @@ static struct sqs_context context_of(const struct call *c)
                                 .region = s->client.place.region};
 }
 
-static void deliver_receive(struct queue_receive *r, const struct queue_result *result,
-                            struct json_object *answer, int64_t first_byte_ms)
+static void deliver_receive(const struct sqs *s, struct queue_receive *r,
+                            const struct queue_result *result, struct json_object *answer,
+                            int64_t first_byte_ms)
 {
     r->result = *result;
     r->call = NULL;
     r->first_byte_ms = first_byte_ms;
-    sqs_read_messages(answer, *r->attempt != '\0', &r->jobs);
+    sqs_read_messages(answer, s->unwrap, *r->attempt != '\0', &r->jobs);
     r->done(r);
 }
 
@@ -138,7 +140,7 @@ static void answered(struct aws_call *aws, const struct fetch_response *r)
         struct call was = *c;
         aws_call_free(aws); /* before the callback, which may start the next one */
         if (was.kind == CALL_RECEIVE)
-            deliver_receive(was.receive, &result, answer, r->first_byte_ms);
+            deliver_receive(was.sqs, was.receive, &result, answer, r->first_byte_ms);
         else if (was.kind == CALL_BATCH)
             deliver_batch(was.batch, &result, answer);
         else if (was.kind == CALL_COPY)
@@ -316,6 +318,7 @@ struct sqs *sqs_new(const struct sqs_options *options, struct fetch *fetch, stru
         return NULL;
     }
     buf_init(&s->queue_json);
+    s->unwrap = options->unwrap;
     int rc =
         sqs_find_place(&s->client.place, options->endpoint, options->region, options->queue_url, e);
     aws_client_init(&s->client, &service, fetch, creds);

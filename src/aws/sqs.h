@@ -21,6 +21,7 @@ struct sqs_options {
     const char *endpoint;    /* scheme://host[:port]; NULL: the queue URL's, or AWS's own */
     const char *region;      /* an AWS queue URL's own goes before it. NULL: read off the URL */
     const char *queue_url;   /* NULL: to be set by sqs_set_queue_url */
+    unsigned unwrap;         /* what bodies may come in: policy/envelope.h */
     struct metrics *metrics; /* NULL: nothing is counted */
     int writer;              /* of its metrics */
 };

@@ -60,7 +60,23 @@ struct json_object *sqs_read_answer(const struct fetch_response *r, const struct
 
 /* ---- messages ---- */
 
-void sqs_read_messages(struct json_object *answer, bool in_order, struct list *jobs)
+/* Takes `m` over. NULL: no memory, or it is no message. */
+static struct job *read_message(struct json_object *m, unsigned unwrap)
+{
+    if (!json_object_is_type(m, json_type_object)) {
+        json_object_put(m);
+        return NULL;
+    }
+    struct job *job = job_new(m);
+    if (job && job_unwrap(job, unwrap) != 0) {
+        job_free(job);
+        return NULL;
+    }
+    return job;
+}
+
+void sqs_read_messages(struct json_object *answer, unsigned unwrap, bool in_order,
+                       struct list *jobs)
 {
     struct json_object *messages = list_of(answer, "Messages");
     int64_t now_us = clock_mono_us();
@@ -68,11 +84,7 @@ void sqs_read_messages(struct json_object *answer, bool in_order, struct list *j
     for (size_t i = 0, n = length_of(messages); i < n && !(in_order && left_out > 0); i++) {
         struct json_object *m = json_object_get(json_object_array_get_idx(messages, i));
         json_object_array_put_idx(messages, i, NULL); /* the answer's hold on it */
-        struct job *job = NULL;
-        if (json_object_is_type(m, json_type_object))
-            job = job_new(m);
-        else
-            json_object_put(m);
+        struct job *job = read_message(m, unwrap);
         if (!job) {
             left_out++;
             continue;

@@ -10,12 +10,13 @@
 struct json_object *sqs_read_answer(const struct fetch_response *r, const struct sqs_context *c,
                                     struct queue_result *result);
 
-/* Moves the messages of a ReceiveMessage answer (NULL: none) into `jobs`, of a FIFO queue
- * (`in_order`) up to the first one that cannot be read: what is behind it must not run before it,
- * and may be of its group. Each job owns its
+/* Moves the messages of a ReceiveMessage answer (NULL: none) into `jobs`, out of their envelopes
+ * (`unwrap`: policy/envelope.h), of a FIFO queue (`in_order`) up to the first one that cannot be
+ * read: what is behind it must not run before it, and may be of its group. Each job owns its
  * message object alone when this returns: json-c's counts are not atomic, and the job goes to
  * another thread. What is no message is left out, with a line in the log. */
-void sqs_read_messages(struct json_object *answer, bool in_order, struct list *jobs);
+void sqs_read_messages(struct json_object *answer, unsigned unwrap, bool in_order,
+                       struct list *jobs);
 
 /* One entry of a batch's answer. */
 struct sqs_entry {

@@ -157,11 +157,11 @@ static void add_trace(struct buf *b, const struct job *job)
 void sqs_copy_write(struct buf *body, const char *queue_url, const struct queue_copy *copy)
 {
     const struct job *job = copy->job;
-    struct tally sum = {.bytes = job->body_len};
+    struct tally sum = {.bytes = job->whole_len};
     buf_char(body, '{');
     add_text(body, "QueueUrl", queue_url);
     key(body, "MessageBody");
-    buf_json(body, job->body, job->body_len);
+    buf_json(body, job->whole, job->whole_len);
     buf_str(body, ",\"MessageAttributes\":{");
     add_attributes(body, job, &sum);
     add_failure(body, copy, &sum);
@@ -183,7 +183,7 @@ bool sqs_copy_confirmed(struct json_object *answer, const struct job *job)
                *theirs = aws_string(answer, "MD5OfMessageBody");
     if (!id || !*id)
         return false;
-    if (!theirs || EVP_Digest(job->body, job->body_len, digest, &len, EVP_md5(), NULL) != 1)
+    if (!theirs || EVP_Digest(job->whole, job->whole_len, digest, &len, EVP_md5(), NULL) != 1)
         return true;
     for (unsigned int i = 0; i < len; i++)
         snprintf(hex + 2 * i, 3, "%02x", digest[i]);

@@ -4,6 +4,7 @@
 #include "base/exit.h"
 #include "conf/conf.h"
 #include "job.h"
+#include "ops/handler_vm.h"
 #include "ops/rehearsal.h"
 #include "vm/vm.h"
 
@@ -78,7 +79,11 @@ static struct actor *new_actor(struct file_run *f, char *path, struct err *e)
     *a = (struct actor){.path = path};
     struct rehearsal_options o = {
         .conf = &a->conf, .handler_path = path, .play = play, .play_arg = f};
-    if (load_conf(&a->conf, path, e) == 0 && (a->rehearsal = rehearsal_new(&o, e))) {
+    if (load_conf(&a->conf, path, e) == 0) {
+        o.unwrap = handler_unwraps_kindly(&a->conf);
+        a->rehearsal = rehearsal_new(&o, e);
+    }
+    if (a->rehearsal) {
         f->actor_count++;
         return a;
     }

@@ -157,45 +157,22 @@ static int check_store(const struct conf *c, struct err *e)
     return 0;
 }
 
-static bool is_default(const struct conf *c, const struct conf_key *key)
-{
-    struct conf other = {0};
-    struct buf now, def;
-    buf_init(&now);
-    buf_init(&def);
-    conf_set_default(&other, key, NULL);
-    conf_format(c, key, &now);
-    conf_format(&other, key, &def);
-    bool same = !now.failed && !def.failed && strcmp(now.data, def.data) == 0;
-    if (conf_is_text(key))
-        free(*(char **)conf_field(&other, key));
-    buf_free(&now);
-    buf_free(&def);
-    return same;
-}
-
 /* Keys whose feature is not built yet. */
-static int check_unbuilt(struct conf *c, struct err *e)
+static void warn_unbuilt(struct conf *c)
 {
     for (size_t i = 0; i < conf_keys_count; i++) {
         const struct conf_key *key = &conf_keys[i];
         if (conf_origin(c, key)->source == FROM_DEFAULT)
             continue;
-        if (key->marks & KEY_ONLY_DEFAULT && !is_default(c, key))
-            return err_set(e, EXIT_CONFIG,
-                           "%s can only be \"%s\" in this version: anything else is not built "
-                           "yet, and going on without it would treat messages wrongly",
-                           key->path, key->def);
         if (key->marks & KEY_LATER)
             warn(c, "%s has no effect yet", key->path);
     }
-    return 0;
 }
 
 int conf_check(struct conf *c, struct err *e)
 {
-    if (check_store(c, e) || check_unbuilt(c, e) || choose_queue(c, e) || check_dedupe_key(c, e) ||
-        check_pairs(c, e))
+    warn_unbuilt(c);
+    if (check_store(c, e) || choose_queue(c, e) || check_dedupe_key(c, e) || check_pairs(c, e))
         return -1;
     return c->warnings.failed ? err_set(e, EXIT_FAILED, "no memory for the configuration") : 0;
 }

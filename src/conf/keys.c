@@ -44,7 +44,7 @@ const struct conf_key conf_keys[] = {
     {"queue.visibility", KEY_INT, AT(queue.visibility), .def = "30", RANGE(1, HOURS_12),
      .help = "lease of a message, seconds; extended while it is in hand"},
     {"queue.envelope", KEY_ENUM, AT(queue.envelope), .def = "none", .names = envelopes,
-     .marks = KEY_ONLY_DEFAULT, .help = "what bodies are wrapped in"},
+     .help = "what events come in: none, sns, eventbridge, auto"},
     {"workers.min", KEY_INT, AT(workers.min), .def = "1", RANGE(1, 1000),
      .help = "fewest threads that run handlers"},
     {"workers.max", KEY_INT, AT(workers.max), .def = "10", RANGE(1, 1000), .flag = "--workers",

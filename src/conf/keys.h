@@ -26,10 +26,8 @@ enum conf_type {
 };
 
 enum {
-    KEY_SECRET = 1,       /* never printed; from the environment only, not from the file */
-    KEY_LATER = 2,        /* read and checked, and without effect until its feature is built */
-    KEY_ONLY_DEFAULT = 4, /* anything but the default is refused until its feature is built:
-                             going on without it would treat messages wrongly */
+    KEY_SECRET = 1, /* never printed; from the environment only, not from the file */
+    KEY_LATER = 2,  /* read and checked, and without effect until its feature is built */
 };
 
 struct conf_key {

@@ -1,5 +1,7 @@
 #include "ops/handler_vm.h"
 
+#include "policy/envelope.h"
+
 #include <string.h>
 
 static int ms(double seconds)
@@ -12,6 +14,22 @@ static const char *queue_name(const struct conf *c)
 {
     const char *slash = c->queue.url ? strrchr(c->queue.url, '/') : NULL;
     return slash ? slash + 1 : c->queue.url ? c->queue.url : c->queue.name;
+}
+
+unsigned handler_unwraps(const struct conf *c)
+{
+    static const unsigned unwraps[] = {[ENVELOPE_NONE] = 0,
+                                       [ENVELOPE_AUTO] =
+                                           UNWRAP_SNS | UNWRAP_EVENTBRIDGE | UNWRAP_ELSE_BARE,
+                                       [ENVELOPE_SNS] = UNWRAP_SNS,
+                                       [ENVELOPE_EVENTBRIDGE] = UNWRAP_EVENTBRIDGE};
+    return unwraps[c->queue.envelope];
+}
+
+unsigned handler_unwraps_kindly(const struct conf *c)
+{
+    unsigned unwrap = handler_unwraps(c);
+    return unwrap ? unwrap | UNWRAP_ELSE_BARE : 0;
 }
 
 struct vm_options handler_vm_options(const struct conf *c, const char *handler_path)

@@ -9,4 +9,9 @@
  * has read it; otherwise the vm reads the file. */
 struct vm_options handler_vm_options(const struct conf *c, const char *handler_path);
 
+/* queue.envelope, as job_unwrap takes it. */
+unsigned handler_unwraps(const struct conf *c);
+/* The same for tests and dry runs, where an author may also give the event alone. */
+unsigned handler_unwraps_kindly(const struct conf *c);
+
 #endif

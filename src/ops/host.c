@@ -254,6 +254,7 @@ static int make_clients(struct host *h, struct err *e)
     struct sqs_options sqs = {.endpoint = c->queue.endpoint,
                               .region = c->queue.region,
                               .queue_url = c->queue.url,
+                              .unwrap = handler_unwraps(c),
                               .metrics = h->metrics,
                               .writer = WRITER_CORE};
     h->sqs = sqs_new(&sqs, h->fetch, h->creds, e);

@@ -30,6 +30,7 @@ struct rehearsal {
     struct list asked; /* token requests */
     struct job *home;  /* its verdict has come */
     uint64_t tokens;
+    unsigned unwrap;
 };
 
 static void on_verdict(void *arg, struct job *job)
@@ -107,6 +108,7 @@ struct rehearsal *rehearsal_new(const struct rehearsal_options *o, struct err *e
     struct fetch_options fetch = {.play = o->play, .play_arg = o->play_arg};
     struct vm_options options = vm_options_for(o);
     list_init(&r->asked);
+    r->unwrap = o->unwrap;
     r->loop = ev_loop_new(EVFLAG_AUTO);
     r->fetch = r->loop ? fetch_new(r->loop, &fetch, e) : NULL;
     r->cache = cache_new(CACHE_BYTES);
@@ -143,6 +145,10 @@ void rehearsal_free(struct rehearsal *r)
 void rehearsal_run(struct rehearsal *r, struct job *job)
 {
     r->home = NULL;
+    if (job_unwrap(job, r->unwrap) != 0) {
+        job->outcome = OUTCOME_RETRY; /* no memory: no reason either */
+        return;
+    }
     vm_run(r->vm, job);
     while (!r->home)
         turn(r);

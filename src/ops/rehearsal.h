@@ -22,6 +22,7 @@ struct rehearsal_options {
     const char *handler_path;
     const struct vm_stage *stage; /* it is a file of tests, or a tool; NULL: a handler */
     bool embedded;                /* it is one of the files in the binary */
+    unsigned unwrap;              /* its messages: policy/envelope.h */
     void (*play)(void *arg, const struct fetch_request *q, struct fetch_played *answer);
     void *play_arg;
 };

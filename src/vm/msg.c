@@ -70,11 +70,8 @@ static void push_base64(lua_State *L, const char *text)
     lua_remove(L, -2);
 }
 
-static void push_attribute(lua_State *L, struct json_object *attribute)
+static void push_typed(lua_State *L, const char *type, const char *value, const char *binary)
 {
-    const char *type = member_text(attribute, "DataType");
-    const char *value = member_text(attribute, "StringValue");
-    const char *binary = member_text(attribute, "BinaryValue");
     if (type && strncmp(type, "Binary", 6) == 0 && binary)
         push_base64(L, binary);
     else if (type && strncmp(type, "Number", 6) == 0 && value)
@@ -83,17 +80,31 @@ static void push_attribute(lua_State *L, struct json_object *attribute)
         lua_pushstring(L, value); /* nil if there is none */
 }
 
-static void push_attributes(lua_State *L, struct json_object *attributes)
+/* `sns`: they are of a notification, whose members have shorter names. */
+static void add_attributes(lua_State *L, struct json_object *attributes, bool sns)
 {
-    lua_newtable(L);
     if (!attributes)
         return;
-    json_object_object_foreach(attributes, name, attribute)
+    json_object_object_foreach(attributes, name, a)
     {
+        const char *value = member_text(a, sns ? "Value" : "StringValue");
         lua_pushstring(L, name);
-        push_attribute(L, attribute);
+        push_typed(L, member_text(a, sns ? "Type" : "DataType"), value,
+                   sns ? value : member_text(a, "BinaryValue"));
         lua_rawset(L, -3);
     }
+}
+
+/* With raw delivery SNS makes its attributes the message's; wrapped, they are found here too. */
+static void push_attributes(lua_State *L, const struct job *job)
+{
+    struct json_object *theirs;
+    lua_newtable(L);
+    if (job->envelope.kind == ENVELOPE_IS_SNS &&
+        json_object_object_get_ex(job->envelope.outer, "MessageAttributes", &theirs) &&
+        json_object_is_type(theirs, json_type_object))
+        add_attributes(L, theirs, true);
+    add_attributes(L, job->attributes, false);
 }
 
 static void push_system(lua_State *L, struct json_object *system)
@@ -118,21 +129,44 @@ static int decode_body(lua_State *L)
     return 1;
 }
 
-/* A body that is no JSON will not become JSON: the error rejects the message. */
-static void push_json(lua_State *L, struct job *job)
+static int decode_whole(lua_State *L)
 {
-    lua_pushcfunction(L, decode_body);
+    const struct job *job = lua_touserdata(L, 1);
+    json_push(L, job->whole, job->whole_len, JSON_DROP_NULLS);
+    return 1;
+}
+
+/* What is no JSON will not become JSON: the error rejects the message. */
+static void push_decoded(lua_State *L, struct job *job, lua_CFunction decode, const char *what)
+{
+    lua_pushcfunction(L, decode);
     lua_pushlightuserdata(L, job);
     if (lua_pcall(L, 1, 1, 0) == LUA_OK)
         return;
     if (raise_is_typed(L, -1)) {
         lua_getfield(L, -1, "message");
-        lua_pushfstring(L, "the body is no %s", lua_tostring(L, -1));
+        lua_pushfstring(L, "%s is no %s", what, lua_tostring(L, -1));
         lua_setfield(L, -3, "message");
         lua_pop(L, 1);
         raise_flag(L, "retryable", false);
     }
     lua_error(L);
+}
+
+static void push_json(lua_State *L, struct job *job)
+{
+    push_decoded(L, job, decode_body,
+                 job->envelope.outer ? "the event in the envelope" : "the body");
+}
+
+/* Everything around the event as its sender wrote it, and `kind`. */
+static void push_envelope(lua_State *L, struct job *job)
+{
+    push_decoded(L, job, decode_whole, "the envelope");
+    lua_pushnil(L);
+    lua_setfield(L, -2, job->envelope.kind == ENVELOPE_IS_SNS ? "Message" : "detail");
+    lua_pushstring(L, envelope_name(job->envelope.kind));
+    lua_setfield(L, -2, "kind");
 }
 
 static void push_optional(lua_State *L, const char *text)
@@ -155,7 +189,7 @@ static bool push_field(lua_State *L, struct task *t, const char *name)
     } else if (strcmp(name, "id") == 0) {
         lua_pushstring(L, job->id);
     } else if (strcmp(name, "attributes") == 0) {
-        push_attributes(L, job->attributes);
+        push_attributes(L, job);
     } else if (strcmp(name, "system") == 0) {
         push_system(L, job->system);
     } else if (strcmp(name, "attempt") == 0) {
@@ -177,8 +211,10 @@ static bool push_field(lua_State *L, struct task *t, const char *name)
         push_optional(L, trace);
     } else if (strcmp(name, "generation") == 0) {
         lua_pushinteger(L, t->vm->options.generation);
+    } else if (strcmp(name, "envelope") == 0 && job->envelope.outer) {
+        push_envelope(L, job);
     } else {
-        lua_pushnil(L); /* `envelope` too: the message has none */
+        lua_pushnil(L);
     }
     return true;
 }

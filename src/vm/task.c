@@ -265,6 +265,11 @@ void task_run(struct task *t)
         start_clock(t);
     if (t->job)
         t->job->ran = true;
+    if (t->state == TASK_FRESH && t->job && t->job->envelope.refused) {
+        verdict_set(&t->verdict, OUTCOME_REJECT, "envelope", "%s", t->job->envelope.refused);
+        end(t);
+        return;
+    }
     int strays = 0;
     for (;;) {
         int status = slice(t);

@@ -214,7 +214,7 @@ static int take_jobs_of(const char *body, bool in_order, struct list *jobs)
     struct json_object *o = read_one(&m, &result);
     assert_int_equal(result.status, QUEUE_OK);
     list_init(jobs);
-    sqs_read_messages(o, in_order, jobs);
+    sqs_read_messages(o, 0, in_order, jobs);
     json_object_put(o);
     int count = 0;
     list_for_each (node, jobs)

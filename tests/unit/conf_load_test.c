@@ -310,9 +310,9 @@ static const struct error_case errors[] = {
     {.config = "return { dedupe = { key = '/a~b' } }",
      .code = EXIT_CONFIG,
      .words = {"dedupe.key", "/a~b", "~0"}},
-    {.config = "return { queue = { envelope = 'sns' } }",
+    {.config = "return { queue = { envelope = 'eventbrige' } }",
      .code = EXIT_CONFIG,
-     .words = {"queue.envelope", "none"}},
+     .words = {"queue.envelope", "none", "eventbridge"}},
 };
 
 static void errors_name_source_key_and_value(void **state)

@@ -83,8 +83,7 @@ class Workbench:
         self.folder = tempfile.mkdtemp(prefix="mutants-")
         self.objects = {}  # of the mutant: source → object
         said = self._make("flags").splitlines()
-        self.compiler, self.cflags, self.ldflags, self.libs, shared = map(shlex.split, said)
-        self.shared = [name for name in shared if not name.endswith("lua.o")]
+        self.compiler, self.cflags, self.ldflags, self.libs, self.shared = map(shlex.split, said)
         self.cflags = [f for f in self.cflags if f not in ("-MMD", "-MP", "-Werror")] + ["-w"]
 
     def close(self):
