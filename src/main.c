@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"send", "put messages on a queue", true, cmd_send},
     {"test", "run *_test.lua files against handlers, on fakes", true, cmd_test},
     {"status", "what a running host does, and what holds it", false, cmd_status},
+    {"reload", "a running host takes its handler anew", false, cmd_reload},
     {"pause", "a running host stops receiving", false, cmd_pause},
     {"resume", "a paused host goes on", false, cmd_resume},
     {"scale", "a running host gets more workers, or fewer", false, cmd_scale},

@@ -11,6 +11,7 @@
 #include "conf/secret.h"
 #include "net/fetch.h"
 #include "ops/handler_load.h"
+#include "vm/bundle.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -63,7 +64,9 @@ static void look_at_queue(const struct look *l)
 static void look_at_handler(const struct look *l)
 {
     struct err e = {0};
-    bool bad = handler_load(l->conf, l->handler, &e) != 0;
+    struct bundle *handler = handler_load(l->conf, l->handler, &e);
+    bool bad = !handler;
+    bundle_unref(handler);
     checklist_add(l->list, bad ? CHECK_BAD : CHECK_OK, "handler", bad ? e.text : l->handler);
 }
 

@@ -24,6 +24,7 @@ int cmd_sandbox(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_scale(int argc, char **argv);
 int cmd_test(int argc, char **argv);

@@ -27,6 +27,8 @@ static int run_with(const struct run_options *o, const struct conf *c, struct er
     if (conf_require_queue(c, e) != 0)
         return -1;
     struct host_options options = {.conf = c,
+                                   .request = &o->conf,
+                                   .watch = o->watch,
                                    .handler_path = o->handler,
                                    .until_empty = o->until_empty,
                                    .patience_s = o->patience_s};

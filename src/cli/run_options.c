@@ -50,15 +50,6 @@ static int take_flag(void *arg, const struct cli_option *option, const char *val
     return 0;
 }
 
-static int refuse_watch(void *arg, const struct cli_option *option, const char *value,
-                        struct err *e)
-{
-    (void)arg, (void)option, (void)value;
-    return err_set(e, EXIT_USAGE,
-                   "--watch is not built yet: restart host after a change to the "
-                   "handler");
-}
-
 /* The flags of the key table, appended to the command's own options. */
 static void add_key_flags(struct cli_option *options, int count, struct conf_request *request)
 {
@@ -104,7 +95,9 @@ int run_options_parse(int argc, char **argv, struct run_options *o, struct err *
         {.name = "print-config",
          .flag = &o->print_config,
          .help = "print each key, its value and where it came from, and leave"},
-        {.name = "watch", .each = refuse_watch, .help = "not built yet"},
+        {.name = "watch",
+         .flag = &o->watch,
+         .help = "reload when a file of the handler or the configuration changes"},
     };
     add_key_flags(options, 5, &o->conf);
     const struct cli_usage usage = {.command = "run",

@@ -13,6 +13,7 @@ struct run_options {
     bool until_empty;
     double patience_s; /* 60 unless said */
     bool print_config;
+    bool watch;
 };
 
 /* 0: go on. 1: help was asked for and printed, leave with EXIT_DONE. -1: `e` (EXIT_USAGE); end

@@ -213,6 +213,13 @@ static void post_scale(struct admin *a, struct httpd_request *r)
         get_status(a, r);
 }
 
+/* It goes on by itself: the status says "busy" until it is done, or refused. */
+static void post_reload(struct admin *a, struct httpd_request *r)
+{
+    a->events.reload(a->events.arg);
+    get_status(a, r);
+}
+
 /* ---- who may change ---- */
 
 /* NULL: he may. Otherwise why not, with the status of the answer. */
@@ -228,7 +235,8 @@ static const char *refuse_change(const struct door *door, const struct httpd_req
         return NULL;
     *status = 403;
     if (!file)
-        return "changes are made over the admin socket (host pause, resume, scale), or over TCP "
+        return "changes are made over the admin socket (host reload, pause, resume, scale), or "
+               "over TCP "
                "with the token of admin.token_file, which is not set";
     *status = 401;
     if (!given || strncasecmp(given, prefix, sizeof prefix - 1) != 0)
@@ -262,7 +270,7 @@ static const struct route routes[] = {
     {"/readyz", get_readyz, NULL},          {"/api/v1/status", get_status, NULL},
     {"/api/v1/workers", get_workers, NULL}, {"/api/v1/targets", get_targets, NULL},
     {"/api/v1/pause", NULL, post_pause},    {"/api/v1/resume", NULL, post_resume},
-    {"/api/v1/scale", NULL, post_scale},
+    {"/api/v1/scale", NULL, post_scale},    {"/api/v1/reload", NULL, post_reload},
 };
 
 static const struct route *find_route(const char *path)

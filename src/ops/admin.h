@@ -19,6 +19,7 @@ struct admin_events {
     void (*pause)(void *arg, bool paused);
     /* -1 with `e`: why not, for people. */
     int (*scale)(void *arg, int min, int max, struct err *e);
+    void (*reload)(void *arg);
 };
 
 /* `queue_name` is for the socket's name. NULL: no memory. `r` must outlive it. */

@@ -9,19 +9,22 @@
 #include "board.h"
 #include "flow/flow.h"
 #include "net/fetch.h"
+#include "net/file_watch.h"
 #include "ops/admin.h"
 #include "ops/couple.h"
-#include "ops/handler_file.h"
+#include "ops/handler_load.h"
 #include "ops/handler_vm.h"
 #include "ops/metrics.h"
 #include "ops/platform.h"
 #include "ops/queue_lookup.h"
+#include "ops/reload.h"
 #include "ops/running.h"
 #include "ops/scaler.h"
 #include "ops/shared_store.h"
 #include "ops/signals.h"
 #include "ops/tokens.h"
 #include "pool/pool.h"
+#include "vm/bundle.h"
 
 #include <ev.h>
 #include <stdlib.h>
@@ -46,8 +49,8 @@ struct host {
     struct fetch *fetch;
     struct creds *creds;
     struct sqs *sqs;
-    char *handler;
-    size_t handler_len;
+    struct reload reload;
+    struct file_watch *watch; /* NULL: no --watch */
     struct pool *pool;
     struct tokens *tokens;
     struct dedupe *dedupe;
@@ -74,6 +77,8 @@ static void turn(struct host *h)
     fetch_turn(h->fetch);
     if (h->pool)
         pool_turn(h->pool);
+    if (h->reload.pool)
+        reload_turn(&h->reload);
     scaler_turn(&h->scaler);
     admin_turn(h->admin);
 }
@@ -92,9 +97,50 @@ static void on_stop(void *arg)
 
 static void on_reload(void *arg)
 {
-    (void)arg;
-    log_warn("SIGHUP: this version cannot reload a handler while it runs; restart it to use an "
-             "edited one (it drains on SIGTERM)");
+    struct host *h = arg;
+    reload_ask(&h->reload, "SIGHUP");
+}
+
+static void on_reload_asked(void *arg)
+{
+    struct host *h = arg;
+    reload_ask(&h->reload, "host reload");
+}
+
+static void on_files(void *arg)
+{
+    struct host *h = arg;
+    reload_ask(&h->reload, "--watch");
+}
+
+/* Those of the generation that runs, those of one that was refused, which is being mended, and the
+ * configuration. */
+static void watch_files(void *arg)
+{
+    struct host *h = arg;
+    const struct bundle *all[] = {h->reload.running, h->reload.failed};
+    struct err e = {0};
+    int rc = h->conf->file ? file_watch_add(h->watch, h->conf->file, &e) : 0;
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        const char *path;
+        for (int i = 0; all[k] && (path = bundle_nth(all[k], i)); i++)
+            rc |= file_watch_add(h->watch, path, &e);
+    }
+    if (rc != 0)
+        log_with(LOG_ERROR, "some changes will not be seen", LF_TEXT("error", e.text));
+}
+
+static int start_watching(struct host *h, struct err *e)
+{
+    if (!h->options->watch)
+        return 0;
+    h->watch = file_watch_new(h->loop, on_files, h, e);
+    if (!h->watch)
+        return -1;
+    h->reload.ended = watch_files;
+    h->reload.arg = h;
+    watch_files(h);
+    return 0;
 }
 
 static void on_report(void *arg)
@@ -224,13 +270,13 @@ static const char *last_part(const char *url)
 static int make_admin(struct host *h, struct err *e)
 {
     const struct conf *c = h->conf;
-    const struct admin_events events = {h, on_pause, on_scale};
+    const struct admin_events events = {h, on_pause, on_scale, on_reload_asked};
     h->metrics = metrics_new();
     if (!h->metrics)
         return err_set(e, EXIT_FAILED, "no memory");
     h->running = (struct running){.conf = c,
                                   .handler_path = h->options->handler_path,
-                                  .reload_worked = true,
+                                  .reload = &h->reload,
                                   .started_ms = clock_boot_ms(),
                                   .metrics = h->metrics};
     if (h->options->until_empty)
@@ -266,20 +312,20 @@ static int make_pool(struct host *h, struct err *e)
     const struct conf *c = h->conf;
     struct pool_options o = {
         .workers = c->workers.min, .most = c->workers.max, .metrics = h->metrics};
-    h->handler = handler_file_read(h->options->handler_path, &h->handler_len, e);
-    if (!h->handler)
+    struct bundle *handler = handler_load(c, h->options->handler_path, e);
+    if (!handler)
         return -1;
     o.vm = handler_vm_options(c, h->options->handler_path);
     o.vm.board = &h->board;
-    o.vm.source = h->handler;
-    o.vm.source_len = h->handler_len;
+    o.bundle = handler;
     o.fetch = (struct fetch_options){.ca_file = c->http.ca_file,
                                      .connect_timeout_ms = ms(c->http.connect_timeout),
                                      .idle_connection_s = IDLE_CONNECTION_S,
                                      .max_connections = c->slots * 2};
     struct pool_events events = {h, on_verdicts, on_ask_token};
-    h->running.generation = o.vm.generation;
     h->pool = h->running.pool = pool_new(h->loop, &o, &events, e);
+    reload_init(&h->reload, handler);
+    bundle_unref(handler);
     return h->pool ? 0 : -1;
 }
 
@@ -476,6 +522,8 @@ static int start(struct host *h, struct err *e)
         return -1;
     if (h->stopping)
         return 0;
+    if (start_watching(h, e) != 0)
+        return -1;
     warn_of_queue(h);
     return make_flow(h, e);
 }
@@ -491,6 +539,7 @@ static void work(struct host *h)
     }
     h->running.scaler = &h->scaler;
     flow_start(h->flow);
+    h->reload.pool = h->pool; /* what was asked for while it started is done now */
     while (!h->ended)
         turn(h);
 }
@@ -500,6 +549,7 @@ static bool stop(struct host *h)
 {
     admin_free(h->admin);
     h->admin = NULL;
+    file_watch_free(h->watch);
     scaler_stop(&h->scaler);
     if (!pool_free(h->pool))
         return false;
@@ -516,14 +566,18 @@ static bool stop(struct host *h)
         ev_loop_destroy(h->loop);
     }
     metrics_free(h->metrics);
-    free(h->handler);
+    reload_free(&h->reload);
     free(h->couple);
     return true;
 }
 
 int host_run(const struct host_options *options)
 {
-    struct host h = {.options = options, .conf = options->conf};
+    struct host h = {.options = options,
+                     .conf = options->conf,
+                     .reload = {.conf = options->conf,
+                                .request = options->request,
+                                .handler_path = options->handler_path}};
     struct err e = {0};
     if (start(&h, &e) != 0) {
         log_error("%s", e.text);

@@ -9,7 +9,9 @@
 
 struct host_options {
     const struct conf *conf;
+    const struct conf_request *request; /* where it came from: a reload reads it again */
     const char *handler_path;
+    bool watch; /* reload when a file of the handler, or the configuration, changes */
     bool until_empty;
     double patience_s;
 };

@@ -7,6 +7,7 @@
 #include "flow/flow.h"
 #include "net/fetch.h"
 #include "ops/process_stats.h"
+#include "ops/reload.h"
 #include "ops/running.h"
 #include "ops/scaler.h"
 
@@ -178,9 +179,10 @@ static void write_queue(struct buf *out, const struct running *r)
 static void write_own(struct buf *out, const struct running *r)
 {
     one(out, PREFIX "handler_generation", METRIC_GAUGE,
-        "Number of the handler's version; a reload adds one.", r->generation);
+        "Number of the handler's version; a reload adds one.", r->reload->generation);
     one(out, PREFIX "handler_last_reload_successful", METRIC_GAUGE,
-        "1 if the handler that was last asked for is the one that runs.", r->reload_worked);
+        "1 if the handler that was last asked for is the one that runs.",
+        r->reload->state != RELOAD_REFUSED);
     PARTS(out, PREFIX "log_lines_total", METRIC_COUNTER, "Lines written to the log, by level.",
           {"level=\"debug\"", (int64_t)log_lines(LOG_DEBUG)},
           {"level=\"info\"", (int64_t)log_lines(LOG_INFO)},

@@ -10,15 +10,15 @@ struct conf;
 struct flow;
 struct metrics;
 struct pool;
+struct reload;
 struct scaler;
 
 struct running {
     const struct conf *conf;
     const char *handler_path;
     const char *queue_url; /* NULL: not looked up yet */
-    uint32_t generation;   /* of the handler */
-    bool reload_worked;    /* the handler that was last asked for is the one that runs */
-    int64_t started_ms;    /* CLOCK_BOOTTIME */
+    const struct reload *reload;
+    int64_t started_ms; /* CLOCK_BOOTTIME */
     struct metrics *metrics;
     struct pool *pool;           /* NULL: not there yet */
     struct flow *flow;           /* NULL: not there yet */

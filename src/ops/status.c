@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/version.h"
 #include "flow/flow.h"
+#include "ops/reload.h"
 #include "ops/running.h"
 #include "pool/pool.h"
 
@@ -183,6 +184,17 @@ void status_targets(const struct running *r, struct buf *out)
 
 /* ---- all of it ---- */
 
+static void put_reload(struct buf *out, const struct reload *r)
+{
+    static const char *const states[] = {[RELOAD_NEVER] = NULL,
+                                         [RELOAD_BUSY] = "busy",
+                                         [RELOAD_DONE] = "done",
+                                         [RELOAD_REFUSED] = "refused"};
+    enum reload_state state = reload_state(r);
+    put_text(out, "reload", states[state]);
+    put_text(out, "reload_error", state == RELOAD_REFUSED ? r->error.text : NULL);
+}
+
 void status_host(const struct running *r, struct buf *out)
 {
     buf_char(out, '{');
@@ -190,7 +202,8 @@ void status_host(const struct running *r, struct buf *out)
     put_int(out, "pid", getpid());
     put_text(out, "queue", r->queue_url);
     put_text(out, "handler", r->handler_path);
-    put_int(out, "generation", r->generation);
+    put_int(out, "generation", r->reload->generation);
+    put_reload(out, r->reload);
     put_seconds(out, "up_s", clock_boot_ms() - r->started_ms);
     if (r->flow)
         put_flow(out, r->flow);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pool/worker.h"
+#include "vm/bundle.h"
 #include "vm/cache.h"
 
 #include <malloc.h>
@@ -10,7 +11,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { JOIN_MS = 3000, CACHE_BYTES = 64 << 20 };
+enum {
+    JOIN_MS = 3000,
+    CACHE_BYTES = 64 << 20,
+    REPLACE_MS = 60000, /* a trial, and as long again for the workers */
+};
 
 struct pool {
     struct pool_options options;
@@ -20,8 +25,14 @@ struct pool {
     struct mailbox tokens;
     ev_async state_changed;
     struct cache *cache;    /* host.cache, of all workers */
-    struct worker *workers; /* `most` of them */
+    struct worker *workers; /* `most` of them, and one that tries a new generation out */
     int most;
+    struct bundle *bundle; /* that workers run */
+    struct bundle *next;   /* that is to replace it, or NULL */
+    struct vm_options trial_vm;
+    enum pool_replacing replacing;
+    struct err refused;
+    int64_t patience_ends_ms;
     int wanted;
     bool up;      /* those of the start are ready */
     bool pending; /* some are starting or ending */
@@ -40,6 +51,8 @@ static void release(struct pool *p)
     mailbox_free(&p->verdicts);
     mailbox_free(&p->tokens);
     cache_free(p->cache);
+    bundle_unref(p->bundle);
+    bundle_unref(p->next);
     free(p->workers);
     free(p);
 }
@@ -49,7 +62,9 @@ static int start(struct pool *p, int index, struct err *e)
     struct worker *w = &p->workers[index];
     memset(w, 0, sizeof *w);
     w->index = index;
-    w->vm_options = &p->options.vm;
+    w->trial = index == p->most;
+    w->bundle = bundle_ref(w->trial ? p->next : p->bundle);
+    w->vm_options = w->trial ? &p->trial_vm : &p->options.vm;
     w->fetch_options = p->options.fetch;
     w->cache = p->cache;
     w->metrics = p->options.metrics;
@@ -58,6 +73,8 @@ static int start(struct pool *p, int index, struct err *e)
                                    .loop = p->loop,
                                    .state_changed = &p->state_changed};
     w->live = worker_start(w, e) == 0;
+    if (w->live && !w->trial && p->replacing == REPLACING_PREPARING)
+        generations_offer(&w->handler, bundle_ref(p->next));
     return w->live ? 0 : -1;
 }
 
@@ -66,7 +83,7 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
 {
     struct pool *p = calloc(1, sizeof *p);
     int most = options->most > options->workers ? options->most : options->workers;
-    struct worker *workers = calloc((size_t)most, sizeof *workers);
+    struct worker *workers = calloc((size_t)most + 1, sizeof *workers);
     struct cache *cache = cache_new(CACHE_BYTES);
     if (!p || !workers || !cache) {
         free(p);
@@ -76,6 +93,9 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
         return NULL;
     }
     p->options = *options;
+    p->trial_vm = options->vm;
+    p->trial_vm.selftest = true;
+    p->bundle = bundle_ref(options->bundle);
     p->events = *events;
     p->loop = loop;
     p->workers = workers;
@@ -166,12 +186,144 @@ int64_t pool_cpu_us(const struct pool *p, int worker)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/* ---- a new generation ---- */
+
+int pool_replace(struct pool *p, struct bundle *b, struct err *e)
+{
+    p->next = b;
+    p->refused = (struct err){0};
+    if (start(p, p->most, e) != 0) {
+        bundle_unref(p->next);
+        p->next = NULL;
+        return -1;
+    }
+    p->replacing = REPLACING_TRIAL;
+    p->patience_ends_ms = clock_boot_ms() + REPLACE_MS;
+    return 0;
+}
+
+/* What workers have prepared is dropped with the next offer, or with them. */
+static void refuse(struct pool *p, const struct err *why)
+{
+    p->refused = *why;
+    p->replacing = REPLACING_REFUSED;
+    bundle_unref(p->next);
+    p->next = NULL;
+}
+
+static void offer_all(struct pool *p)
+{
+    p->replacing = REPLACING_PREPARING;
+    p->patience_ends_ms = clock_boot_ms() + REPLACE_MS;
+    for (int i = 0; i < p->most; i++) {
+        if (!p->workers[i].live)
+            continue;
+        generations_offer(&p->workers[i].handler, bundle_ref(p->next));
+        worker_nudge(&p->workers[i]);
+    }
+}
+
+static void look_at_trial(struct pool *p)
+{
+    struct worker *w = &p->workers[p->most];
+    struct err e = {0};
+    if (!w->live || !atomic_load(&w->done))
+        return;
+    bool good = atomic_load(&w->state) == WORKER_READY;
+    if (!worker_join(w, JOIN_MS))
+        return;
+    w->live = false;
+    e = w->error;
+    if (p->replacing != REPLACING_TRIAL)
+        return; /* it took too long */
+    if (!good) {
+        refuse(p, &e);
+        return;
+    }
+    bundle_seal(p->next);
+    offer_all(p);
+}
+
+static void go_over(struct pool *p)
+{
+    uint32_t number = bundle_generation(p->next);
+    bundle_unref(p->bundle);
+    p->bundle = p->next;
+    p->next = NULL;
+    p->replacing = REPLACING_DONE;
+    for (int i = 0; i < p->most; i++) {
+        if (!p->workers[i].live)
+            continue;
+        atomic_store(&p->workers[i].handler.wanted, number);
+        worker_nudge(&p->workers[i]);
+    }
+}
+
+static void look_at_workers(struct pool *p)
+{
+    uint32_t number = bundle_generation(p->next);
+    for (int i = 0; i < p->most; i++) {
+        struct worker *w = &p->workers[i];
+        if (!w->live || atomic_load(&w->stop) || atomic_load(&w->state) == WORKER_FAILED)
+            continue;
+        if (atomic_load(&w->handler.refused) == number) {
+            struct err e = w->handler.error;
+            refuse(p, &e);
+            return;
+        }
+        if (atomic_load(&w->handler.prepared) != number)
+            return;
+    }
+    go_over(p);
+}
+
+static void lose_patience(struct pool *p)
+{
+    struct err e = {0};
+    err_set(&e, 0, "%s within %d s",
+            p->replacing == REPLACING_TRIAL ? "init and selftest did not end"
+                                            : "a worker did not get ready",
+            REPLACE_MS / 1000);
+    if (p->replacing == REPLACING_TRIAL)
+        retire(&p->workers[p->most]);
+    refuse(p, &e);
+}
+
+static void replace_turn(struct pool *p)
+{
+    look_at_trial(p);
+    if (p->replacing == REPLACING_PREPARING)
+        look_at_workers(p);
+    if ((p->replacing == REPLACING_PREPARING || p->replacing == REPLACING_TRIAL) &&
+        clock_boot_ms() >= p->patience_ends_ms)
+        lose_patience(p);
+}
+
+enum pool_replacing pool_replacing(struct pool *p, struct err *e)
+{
+    enum pool_replacing r = p->replacing;
+    if (r == REPLACING_REFUSED)
+        *e = p->refused;
+    if (r == REPLACING_DONE || r == REPLACING_REFUSED)
+        p->replacing = REPLACING_NONE;
+    return r;
+}
+
+bool pool_two(const struct pool *p)
+{
+    for (int i = 0; i <= p->most; i++)
+        if (p->workers[i].live && (i == p->most || atomic_load(&p->workers[i].handler.two)))
+            return true;
+    return false;
+}
+
 /* ---- */
 
 void pool_turn(struct pool *p)
 {
     if (p->up && p->pending)
         reap(p);
+    replace_turn(p);
     struct list mail, *node;
     list_init(&mail);
     mailbox_take(&p->tokens, &mail);
@@ -258,10 +410,10 @@ bool pool_free(struct pool *p)
     if (!p)
         return true;
     bool all = true;
-    for (int i = 0; i < p->most; i++)
+    for (int i = 0; i <= p->most; i++)
         if (p->workers[i].live)
             retire(&p->workers[i]);
-    for (int i = 0; i < p->most; i++)
+    for (int i = 0; i <= p->most; i++)
         if (p->workers[i].live)
             all = worker_join(&p->workers[i], JOIN_MS) && all;
     struct list jobs;

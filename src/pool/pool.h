@@ -1,5 +1,5 @@
-/* The pool of workers, seen from the core thread: a fixed number of them, all with the same
- * handler. Core thread only. */
+/* The pool of workers, seen from the core thread: all with the same handler, or, while it is
+ * replaced, with two generations of it. Core thread only. */
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
 
@@ -9,14 +9,16 @@
 #include "token.h"
 #include "vm/vm.h"
 
+struct bundle;
 struct ev_loop;
 struct metrics;
 struct pool;
 
 struct pool_options {
-    int workers;          /* at the start */
-    int most;             /* ever; 0: as many as at the start */
-    struct vm_options vm; /* slots in here; its strings must outlive the pool */
+    int workers;           /* at the start */
+    int most;              /* ever; 0: as many as at the start */
+    struct vm_options vm;  /* slots in here; its strings must outlive the pool */
+    struct bundle *bundle; /* what they start with; sealed. The pool takes a reference */
     struct fetch_options fetch;
     struct metrics *metrics; /* NULL: nothing is counted; workers write as 1, 2, … */
 };
@@ -53,6 +55,26 @@ bool pool_look(const struct pool *p, int worker, struct worker_view *view);
 void pool_want(struct pool *p, int workers);
 int pool_usable(const struct pool *p);                 /* workers 0 … this are ready */
 int64_t pool_cpu_us(const struct pool *p, int worker); /* of its thread so far; 0: there is none */
+
+/* ---- a new generation of the handler (contract, section 4, Reload) ----
+ *
+ * It is tried out on a thread of its own: load, M.init, M.selftest. Then every worker prepares a
+ * state with it, beside its messages. When all have, all go over to it, between messages; those in
+ * progress end where they began. If one of these fails, nothing has changed. Workers that are
+ * started later load the same bytes. */
+
+/* Takes the reference over. The bundle is not sealed: loading it fills it. Only while none is
+ * under way, and pool_two is false. -1 with `e`: no thread could be started. */
+int pool_replace(struct pool *p, struct bundle *b, struct err *e);
+enum pool_replacing {
+    REPLACING_NONE,
+    REPLACING_TRIAL,
+    REPLACING_PREPARING, /* the workers do */
+    REPLACING_DONE,      /* told once; then NONE */
+    REPLACING_REFUSED,   /* told once; `e` has why */
+};
+enum pool_replacing pool_replacing(struct pool *p, struct err *e);
+bool pool_two(const struct pool *p); /* messages of the generation before still run */
 
 /* `count` is the most that there can be: only those that are usable may be given jobs. */
 struct workers pool_seam(struct pool *p);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/metric.h"
+#include "vm/bundle.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -40,26 +41,27 @@ static void take_job(struct worker *w, struct job *job)
             break;
         }
     }
-    vm_run(w->vm, job);
+    vm_run(w->handler.current, job);
 }
 
 static void cancel_fenced(struct worker *w)
 {
     for (int i = 0; i < w->vm_options->slots; i++)
         if (w->open[i] && atomic_load(&w->open[i]->fence))
-            vm_cancel(w->vm, w->open[i]);
+            generations_cancel(&w->handler, w->open[i]);
 }
 
 static void take_mail(struct worker *w)
 {
     struct list mail, *node;
     list_init(&mail);
+    generations_hear(&w->handler);
     mailbox_take(&w->jobs, &mail);
     while ((node = list_pop(&mail)))
         take_job(w, list_entry(node, struct job, node));
     mailbox_take(&w->tokens, &mail);
     while ((node = list_pop(&mail)))
-        vm_token_answer(w->vm, list_entry(node, struct token_request, node));
+        generations_token_answer(&w->handler, list_entry(node, struct token_request, node));
     if (atomic_exchange(&w->cancels, false))
         cancel_fenced(w);
 }
@@ -70,12 +72,22 @@ static void post_mail(struct worker *w)
     mailbox_post(w->home.verdicts, &w->verdicts);
 }
 
+/* What the core waits for while a generation is prepared. */
+static uint32_t news(struct worker *w)
+{
+    return atomic_load(&w->handler.prepared) + atomic_load(&w->handler.refused) +
+           !atomic_load(&w->handler.two);
+}
+
 /* Runs what can run, and posts what came of it. */
 static void run_lua(struct worker *w)
 {
-    vm_turn(w->vm);
-    metric_set(w->memory, NULL, (double)vm_memory_bytes(w->vm));
+    uint32_t told = news(w);
+    generations_turn(&w->handler);
+    metric_set(w->memory, NULL, (double)generations_memory_bytes(&w->handler));
     post_mail(w);
+    if (news(w) != told)
+        ev_async_send(w->home.loop, w->home.state_changed);
 }
 
 static void turn(struct worker *w)
@@ -107,34 +119,33 @@ static int open_metrics(struct worker *w)
 
 static int prepare(struct worker *w)
 {
-    struct vm_ports ports = {.arg = w,
-                             .loop = w->loop,
-                             .cache = w->cache,
-                             .metrics = w->metrics,
-                             .writer = 1 + w->index,
-                             .verdict = port_verdict,
-                             .ask_token = port_ask_token};
+    struct generations *h = &w->handler;
+    h->ports = (struct vm_ports){.arg = w,
+                                 .loop = w->loop,
+                                 .cache = w->cache,
+                                 .metrics = w->metrics,
+                                 .writer = 1 + w->index,
+                                 .verdict = port_verdict,
+                                 .ask_token = port_ask_token};
     if (open_metrics(w) != 0)
         return -1;
     w->fetch = fetch_new(w->loop, &w->fetch_options, &w->error);
     if (!w->fetch)
         return -1;
-    ports.fetch = w->fetch;
-    w->vm = vm_new(w->vm_options, &ports, &w->error);
-    if (!w->vm || vm_load(w->vm, &w->error) != 0)
+    h->ports.fetch = w->fetch;
+    if (generations_first(h, w->bundle, &w->error) != 0)
         return -1;
-    vm_begin_init(w->vm);
     run_lua(w);
     enum vm_init init;
-    while ((init = vm_init_state(w->vm, &w->error)) == VM_INIT_RUNNING && !atomic_load(&w->stop))
+    while ((init = vm_init_state(h->current, &w->error)) == VM_INIT_RUNNING &&
+           !atomic_load(&w->stop))
         turn(w);
     return init == VM_INIT_READY ? 0 : -1;
 }
 
 static void release(struct worker *w)
 {
-    if (w->vm)
-        vm_free(w->vm);
+    generations_free(&w->handler);
     if (w->fetch)
         fetch_free(w->fetch);
     metric_set(w->memory, NULL, 0);
@@ -156,7 +167,7 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     if (prepare(w) == 0) {
         tell_state(w, WORKER_READY);
-        while (!atomic_load(&w->stop))
+        while (!w->trial && !atomic_load(&w->stop))
             turn(w);
     } else {
         tell_state(w, WORKER_FAILED);
@@ -183,16 +194,20 @@ static void release_core_side(struct worker *w)
     mailbox_free(&w->tokens);
     ev_loop_destroy(w->loop);
     free(w->open);
+    generations_offer(&w->handler, NULL); /* one that came after its end */
+    bundle_unref(w->bundle);
 }
 
 int worker_start(struct worker *w, struct err *e)
 {
     list_init(&w->verdicts);
     list_init(&w->questions);
+    generations_init(&w->handler, w->vm_options);
     w->open = calloc((size_t)w->vm_options->slots, sizeof *w->open);
     w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     if (!w->open || !w->loop) {
         free(w->open);
+        bundle_unref(w->bundle);
         if (w->loop)
             ev_loop_destroy(w->loop);
         return err_set(e, 0, "worker %d: no memory or no file descriptors left", w->index);

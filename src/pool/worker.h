@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "net/mailbox.h"
 #include "net/fetch.h"
-#include "vm/vm.h"
+#include "pool/generation.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -26,7 +26,9 @@ struct worker {
     int index;
     bool live; /* core thread: it was started, and not joined yet */
     pthread_t thread;
-    const struct vm_options *vm_options;
+    const struct vm_options *vm_options; /* all but what is the bundle's */
+    struct bundle *bundle;               /* the core's reference: to start with */
+    bool trial; /* it only tries the handler out, and ends: ready, or failed */
     struct fetch_options fetch_options;
     struct cache *cache;     /* of all workers */
     struct metrics *metrics; /* NULL: nothing is counted; the worker writes as 1 + index */
@@ -35,7 +37,7 @@ struct worker {
     /* From the core. */
     struct mailbox jobs;
     struct mailbox tokens; /* answers */
-    ev_async nudge;        /* `stop` or `cancels` was set */
+    ev_async nudge;        /* `stop`, `cancels` or something of `handler` was set */
     atomic_bool stop;
     atomic_bool cancels; /* look for fenced jobs */
 
@@ -50,10 +52,10 @@ struct worker {
     /* The thread's own. */
     struct ev_loop *loop;
     struct fetch *fetch;
-    struct vm *vm;
-    struct list verdicts;  /* of this turn */
-    struct list questions; /* of this turn */
-    struct job **open;     /* by slot; NULL: free */
+    struct generations handler; /* in part the core's */
+    struct list verdicts;       /* of this turn */
+    struct list questions;      /* of this turn */
+    struct job **open;          /* by slot; NULL: free */
     struct metric *memory;
 };
 

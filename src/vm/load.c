@@ -46,6 +46,7 @@ int load_main(lua_State *L)
         return luaL_error(L, "%s: returns a %s: return a table with a function `handle`", path,
                           luaL_typename(L, module));
     vm->init_ref = keep(L, module, "init");
+    vm->selftest_ref = keep(L, module, "selftest");
     vm->handle_ref = keep(L, module, "handle");
     if (vm->handle_ref == LUA_NOREF && vm->options.stage)
         keep_tests(L);

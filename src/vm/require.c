@@ -1,6 +1,7 @@
 /* `require`, and how chunks are read: modules of the host from the binary, then files beside
  * the handler, the latter only while it loads (a generation is the bytes it loaded with). */
 #include "vm/bind_crypto.h"
+#include "vm/bundle.h"
 #include "vm/embed.h"
 #include "vm/freeze.h"
 #include "vm/json.h"
@@ -8,17 +9,13 @@
 #include "vm/task.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <lauxlib.h>
 #include <lua-cjson.h>
 #include <lua.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { FILE_MAX_BYTES = 4 << 20, NAME_MAX_BYTES = 200 };
+enum { NAME_MAX_BYTES = 200 };
 
 static const char loading_mark; /* its address stands in `loaded` for a module that loads */
 
@@ -42,47 +39,14 @@ const char *state_base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* ---- reading files ------------------------------------------------------------------------ */
-
-static ssize_t read_all(const char *path, char *out, size_t size)
+/* NULL: there is no such file. Raises if it is there and cannot be read. */
+static const char *file_text(lua_State *L, struct vm *vm, const char *path, size_t *len)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    size_t len = 0;
-    while (len < size) {
-        ssize_t n = read(fd, out + len, size - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        len += (size_t)n;
-    }
-    close(fd);
-    return (ssize_t)len;
-}
-
-/* Pushes the file's bytes as a userdata (freed by Lua whatever raises) and returns them; NULL
- * if there is no such file: nothing is pushed. */
-static const char *push_file(lua_State *L, const char *path, size_t *len)
-{
-    struct stat st;
-    if (stat(path, &st) != 0) {
-        if (errno != ENOENT && errno != ENOTDIR)
-            luaL_error(L, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
-    if (!S_ISREG(st.st_mode))
-        luaL_error(L, "%s: not a file", path);
-    if (st.st_size > FILE_MAX_BYTES)
-        luaL_error(L, "%s: larger than %d bytes", path, FILE_MAX_BYTES);
-    size_t size = (size_t)st.st_size;
-    char *bytes = lua_newuserdatauv(L, size + 1, 0);
-    ssize_t n = read_all(path, bytes, size);
-    if (n < 0)
-        luaL_error(L, "%s: %s", path, strerror(errno));
-    *len = (size_t)n;
-    return bytes;
+    struct err e = {0};
+    const char *text = bundle_file(vm->bundle, path, len, &e);
+    if (!text && *e.text)
+        luaL_error(L, "%s", e.text);
+    return text;
 }
 
 /* Compiles text; a byte order mark and a first line that starts with # are left out, the
@@ -108,7 +72,7 @@ void require_compile_handler(lua_State *L, struct vm *vm)
     const char *text = o->source;
     size_t len = o->source_len;
     if (!text)
-        text = push_file(L, o->handler_path, &len);
+        text = file_text(L, vm, o->handler_path, &len);
     if (!text)
         luaL_error(L, "%s: no such file", o->handler_path);
     lua_pushfstring(L, "@%s", state_base_name(o->handler_path));
@@ -169,7 +133,7 @@ static bool compile_file(lua_State *L, struct vm *vm, const char *name)
     for (int i = 0; i < 2; i++) {
         const char *path = lua_pushfstring(L, patterns[i], folder, inner);
         size_t len;
-        const char *text = push_file(L, path, &len);
+        const char *text = file_text(L, vm, path, &len);
         if (!text)
             continue;
         lua_pushfstring(L, "@%s", path + strlen(folder));

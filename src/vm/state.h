@@ -24,6 +24,7 @@ enum vm_phase { PHASE_NEW, PHASE_LOADING, PHASE_LOADED };
 struct vm {
     struct vm_options options;
     struct vm_ports ports;
+    struct bundle *bundle;
     struct lua_State *L;
     struct mem mem;
     struct budget budget;
@@ -42,8 +43,10 @@ struct vm {
 
     int handle_ref; /* in the registry; LUA_NOREF: none */
     int init_ref;
+    int selftest_ref;
     int loaded_ref; /* require's table of modules */
     enum vm_init init_state;
+    bool selftest_due;     /* M.init has ended well */
     struct err load_error; /* of the load phase, then of init */
 
     struct cache_port cache;    /* host.cache; its `cache` is NULL without one */

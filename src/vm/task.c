@@ -52,7 +52,9 @@ static int task_main(lua_State *L)
         lua_pushcfunction(L, load_main);
         break;
     case WORK_INIT:
-        lua_rawgeti(L, LUA_REGISTRYINDEX, t->vm->init_ref);
+    case WORK_SELFTEST:
+        lua_rawgeti(L, LUA_REGISTRYINDEX,
+                    t->work == WORK_INIT ? t->vm->init_ref : t->vm->selftest_ref);
         break;
     case WORK_JOB:
         lua_rawgeti(L, LUA_REGISTRYINDEX, t->vm->handle_ref);
@@ -177,7 +179,9 @@ static void give_state(struct task *t)
     struct vm *vm = t->vm;
     const struct verdict *v = &t->verdict;
     bool good = v->outcome == OUTCOME_ACK;
-    if (t->work == WORK_INIT)
+    if (t->work == WORK_INIT && good && vm->options.selftest && vm->selftest_ref != LUA_NOREF)
+        vm->selftest_due = true;
+    else if (t->work != WORK_LOAD)
         vm->init_state = good ? VM_INIT_READY : VM_INIT_FAILED;
     if (good)
         vm->load_error.text[0] = '\0';

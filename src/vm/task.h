@@ -23,7 +23,7 @@ enum task_state {
     TASK_SUSPENDED, /* waits in a binding */
 };
 
-enum task_work { WORK_JOB, WORK_LOAD, WORK_INIT };
+enum task_work { WORK_JOB, WORK_LOAD, WORK_INIT, WORK_SELFTEST };
 
 enum task_kill {
     KILL_NONE,

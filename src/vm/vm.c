@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "net/fetch.h"
+#include "vm/bundle.h"
 #include "vm/state.h"
 #include "vm/task.h"
 
@@ -24,14 +25,16 @@ struct vm *vm_new(const struct vm_options *options, const struct vm_ports *ports
     list_init(&vm->ready);
     list_init(&vm->queued);
     list_init(&vm->released);
-    vm->handle_ref = vm->init_ref = vm->answer_ref = LUA_NOREF;
+    vm->handle_ref = vm->init_ref = vm->selftest_ref = vm->answer_ref = LUA_NOREF;
     vm->init_state = VM_INIT_RUNNING;
     if (options->keycloak_url)
         fetch_origin(options->keycloak_url, vm->keycloak_origin, sizeof vm->keycloak_origin);
     if (ports->cache)
         cache_port_open(&vm->cache, ports->cache, ports->loop);
     budget_init(&vm->budget, options->limit_cpu_s, task_hook());
-    if (mem_init(&vm->mem, options->limit_memory_bytes, options->slots + 1) != 0) {
+    vm->bundle = options->bundle ? bundle_ref(options->bundle)
+                                 : bundle_new(options->handler_path, "{}", options->generation);
+    if (!vm->bundle || mem_init(&vm->mem, options->limit_memory_bytes, options->slots + 1) != 0) {
         err_set(e, 0, "no memory for a Lua state");
         goto fail;
     }
@@ -87,6 +90,7 @@ void vm_free(struct vm *vm)
     bind_token_free(vm);
     budget_free(&vm->budget);
     mem_free(&vm->mem);
+    bundle_unref(vm->bundle);
     free(vm->tasks);
     free(vm);
 }
@@ -114,16 +118,28 @@ int vm_load(struct vm *vm, struct err *e)
 
 void vm_begin_init(struct vm *vm)
 {
-    if (vm->init_ref == LUA_NOREF)
-        vm->init_state = VM_INIT_READY;
-    else
+    if (vm->init_ref != LUA_NOREF)
         task_begin(own_task(vm), WORK_INIT, NULL);
+    else if (vm->options.selftest && vm->selftest_ref != LUA_NOREF)
+        task_begin(own_task(vm), WORK_SELFTEST, NULL);
+    else
+        vm->init_state = VM_INIT_READY;
+}
+
+/* Not from inside the task that has just ended: it is the one that runs next. */
+static void go_on_with_selftest(struct vm *vm)
+{
+    if (!vm->selftest_due)
+        return;
+    vm->selftest_due = false;
+    task_begin(own_task(vm), WORK_SELFTEST, NULL);
 }
 
 enum vm_init vm_init_state(struct vm *vm, struct err *e)
 {
     if (vm->init_state == VM_INIT_FAILED)
-        err_set(e, 0, "%s: init: %s", vm->options.handler_path, vm->load_error.text);
+        err_set(e, 0, "%s: %s: %s", vm->options.handler_path,
+                own_task(vm)->work == WORK_SELFTEST ? "selftest" : "init", vm->load_error.text);
     return vm->init_state;
 }
 
@@ -218,6 +234,7 @@ void vm_turn(struct vm *vm)
     start_queued(vm);
     while (!list_empty(&vm->ready)) {
         task_run(list_entry(list_first(&vm->ready), struct task, node));
+        go_on_with_selftest(vm);
         if (vm->mem.pressed)
             relieve(vm);
         start_queued(vm);
@@ -227,6 +244,11 @@ void vm_turn(struct vm *vm)
 int vm_tasks(const struct vm *vm)
 {
     return vm->open;
+}
+
+uint32_t vm_generation(const struct vm *vm)
+{
+    return vm->options.generation;
 }
 
 size_t vm_memory_bytes(const struct vm *vm)

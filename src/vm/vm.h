@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct board;
+struct bundle;
 struct ev_loop;
 struct fetch;
 struct cache;
@@ -27,7 +28,8 @@ struct vm;
 
 struct vm_options {
     const char *handler_path; /* shown in messages; `require` looks beside it */
-    const char *source;       /* the handler's text; NULL: read from handler_path */
+    struct bundle *bundle;    /* its files; NULL: read from the disk, each when it is needed */
+    const char *source;       /* the handler's text, if it is in no file. NULL: of the bundle */
     size_t source_len;
     uint32_t generation;
     const char *queue_name;   /* msg.queue */
@@ -45,6 +47,7 @@ struct vm_options {
     const char *keycloak_url;   /* NULL: not configured */
     const char *keycloak_realm;
     const char *keycloak_auth_realm; /* NULL: the realm */
+    bool selftest;                   /* M.selftest runs after M.init, as a part of it */
     /* Tests and dry runs: host.sleep takes no time, the message's clock moves instead. */
     bool sleeps_at_once;
     const struct vm_stage *stage; /* of what runs handlers itself: tests, `invoke`. Or NULL */
@@ -72,7 +75,7 @@ struct vm_ports {
     void (*ask_token)(void *arg, struct token_request *req); /* answered by vm_token_answer */
 };
 
-/* The options' strings must outlive the vm. */
+/* The options' strings must outlive the vm. It takes a reference of the bundle. */
 struct vm *vm_new(const struct vm_options *options, const struct vm_ports *ports, struct err *e);
 /* All tasks are ended first: each job's verdict comes as RELEASE if it sent nothing, RETRY
  * otherwise. */
@@ -107,6 +110,7 @@ struct fetch_played;
 void vm_answer(struct vm *vm, const struct fetch_request *request, struct fetch_played *answer);
 
 int vm_tasks(const struct vm *vm); /* open */
+uint32_t vm_generation(const struct vm *vm);
 size_t vm_memory_bytes(const struct vm *vm);
 
 #endif

@@ -99,7 +99,6 @@ static void to_stderr_with_exit_2(void **state)
         {{"run"}, {"host run: HANDLER is missing", "host run --help"}},
         {{"run", "h.lua", "--until-emtpy"}, {"--until-emtpy", "did you mean --until-empty?"}},
         {{"run", "h.lua", "--queue-url"}, {"--queue-url needs a value", "URL"}},
-        {{"run", "h.lua", "--watch"}, {"--watch is not built yet", "restart"}},
         {{"run", "h.lua", "--patience=3"}, {"--patience", "--until-empty"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

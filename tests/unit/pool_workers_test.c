@@ -7,11 +7,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pool/pool.h"
+#include "vm/bundle.h"
 
 #include <ev.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { JOBS_MAX = 4000 };
@@ -48,14 +51,19 @@ static void on_ask(void *arg, struct token_request *req)
     pool_token_answer(t.pool, req);
 }
 
+static void turn(void)
+{
+    ev_run(t.loop, EVRUN_ONCE | EVRUN_NOWAIT);
+    pool_turn(t.pool);
+}
+
 static void turn_until(bool (*done)(void))
 {
     int64_t end = clock_boot_ms() + 20000;
-    while (!done() && clock_boot_ms() < end) {
-        ev_run(t.loop, EVRUN_ONCE | EVRUN_NOWAIT);
-        pool_turn(t.pool);
-    }
-    assert_true(done());
+    bool is_done;
+    while (!(is_done = done()) && clock_boot_ms() < end)
+        turn();
+    assert_true(is_done);
 }
 
 static struct err failure;
@@ -65,6 +73,27 @@ static bool is_up(void)
     return pool_state(t.pool, &failure) != POOL_STARTING;
 }
 
+/* As it comes from the load phase: read, and sealed, or not read yet. */
+static struct bundle *make_bundle(const char *handler, uint32_t generation)
+{
+    char folder[] = "/tmp/pool-XXXXXX", path[64];
+    size_t len;
+    struct err e = {0};
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/handler.lua", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(handler, f);
+    fclose(f);
+    struct bundle *b = bundle_new(path, "{}", generation);
+    assert_non_null(bundle_file(b, path, &len, &e));
+    unlink(path);
+    rmdir(folder);
+    if (generation == 1)
+        bundle_seal(b);
+    return b;
+}
+
 static void begin(int workers, int slots, const char *handler)
 {
     memset(&t, 0, sizeof t);
@@ -72,10 +101,8 @@ static void begin(int workers, int slots, const char *handler)
     assert_int_equal(fetch_global_init(&e), 0);
     t.loop = ev_loop_new(EVFLAG_AUTO);
     struct pool_options o = {.workers = workers, .most = 8};
+    o.bundle = make_bundle(handler, 1);
     o.vm = (struct vm_options){.handler_path = "handler.lua",
-                               .source = handler,
-                               .source_len = strlen(handler),
-                               .generation = 1,
                                .queue_name = "q",
                                .handler_json = "{}",
                                .limit_time_s = 10,
@@ -92,6 +119,7 @@ static void begin(int workers, int slots, const char *handler)
     struct pool_events events = {NULL, on_verdicts, on_ask};
     t.pool = pool_new(t.loop, &o, &events, &e);
     assert_non_null(t.pool);
+    bundle_unref(o.bundle);
     turn_until(is_up);
 }
 
@@ -306,6 +334,134 @@ static void changes_of_mind(void **state)
     end(); /* some are still ending */
 }
 
+/* ---- a new generation ---- */
+
+static enum pool_replacing replaced;
+
+static bool is_replaced(void)
+{
+    replaced = pool_replacing(t.pool, &failure);
+    return replaced == REPLACING_DONE || replaced == REPLACING_REFUSED;
+}
+
+static enum pool_replacing replace(const char *handler, uint32_t generation)
+{
+    struct err e = {0};
+    failure = (struct err){0};
+    assert_int_equal(pool_replace(t.pool, make_bundle(handler, generation), &e), 0);
+    turn_until(is_replaced);
+    return replaced;
+}
+
+static bool is_one(void)
+{
+    return !pool_two(t.pool);
+}
+
+#define HANDLER(body)                                                                              \
+    "local host = require 'host'\nreturn { handle = function(msg)\n" body "\nend }"
+
+static void all_workers_go_over(void **state)
+{
+    (void)state;
+    begin(3, 4, HANDLER(""));
+    assert_int_equal(replace(HANDLER("return host.reject 'new'"), 2), REPLACING_DONE);
+    for (int worker = 0; worker < 3; worker++)
+        give(worker, worker * 4, 4);
+    wanted = 12;
+    turn_until(all_home);
+    assert_int_equal(t.outcomes[OUTCOME_REJECT], 12);
+    turn_until(is_one);
+    /* One that is started now has the same handler. */
+    pool_want(t.pool, 4);
+    while (pool_usable(t.pool) < 4)
+        turn();
+    give(3, 100, 4);
+    wanted = 16;
+    turn_until(all_home);
+    assert_int_equal(t.outcomes[OUTCOME_REJECT], 16);
+    end();
+}
+
+static void what_runs_ends_as_it_began(void **state)
+{
+    (void)state;
+    begin(1, 4, HANDLER("host.sleep(0.3)"));
+    give(0, 0, 2);
+    turn();
+    assert_int_equal(replace(HANDLER("return host.reject 'new'"), 2), REPLACING_DONE);
+    give(0, 2, 2);
+    wanted = 2;
+    turn_until(all_home);
+    assert_int_equal(t.outcomes[OUTCOME_REJECT], 2);
+    assert_true(pool_two(t.pool));
+    wanted = 4;
+    turn_until(all_home);
+    assert_int_equal(t.outcomes[OUTCOME_ACK], 2);
+    turn_until(is_one);
+    end();
+}
+
+static void what_is_wrong_changes_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *handler, *words;
+    } cases[] = {
+        {"return {", "handler.lua:1"},
+        {"return { handle = function() end, init = function() error 'no db' end }", "no db"},
+        {"return { handle = function() end, selftest = function() error 'wrong sum' end }",
+         "selftest"},
+        {"return { handle = function() end, init = function() require('host').sleep(0.01) end,\n"
+         "selftest = function() require('host').sleep(0.01) error 'later' end }",
+         "later"},
+    };
+    begin(2, 4, HANDLER(""));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(replace(cases[i].handler, (uint32_t)i + 2), REPLACING_REFUSED);
+        if (!strstr(failure.text, cases[i].words))
+            fail_msg("%s has no %s", failure.text, cases[i].words);
+        assert_true(is_one());
+    }
+    give(0, 0, 4);
+    give(1, 4, 4);
+    wanted = 8;
+    turn_until(all_home);
+    assert_int_equal(t.outcomes[OUTCOME_ACK], 8);
+    /* And a good one is taken afterwards. */
+    assert_int_equal(replace(HANDLER("return host.reject 'new'"), 9), REPLACING_DONE);
+    give(0, 8, 1);
+    wanted = 9;
+    turn_until(all_home);
+    assert_int_equal(t.outcomes[OUTCOME_REJECT], 1);
+    end();
+}
+
+static void replaced_under_way(void **state)
+{
+    (void)state;
+    begin(2, 8, HANDLER("host.sleep(0.002)"));
+    int given = 0;
+    for (uint32_t generation = 2; generation < 30; generation++) {
+        struct err e = {0};
+        turn_until(is_one);
+        assert_int_equal(
+            pool_replace(t.pool, make_bundle(HANDLER("host.sleep(0.002)"), generation), &e), 0);
+        do {
+            if (given - t.home < 8) {
+                give(given % 2, given, 1);
+                given++;
+            }
+            turn();
+        } while (!is_replaced());
+        assert_int_equal(replaced, REPLACING_DONE);
+    }
+    wanted = given;
+    turn_until(all_home);
+    assert_int_equal(t.outcomes[OUTCOME_ACK], given);
+    end();
+}
+
 int main(void)
 {
     log_setup(LOG_JSON, LOG_ERROR);
@@ -317,6 +473,10 @@ int main(void)
         cmocka_unit_test(stopping_sends_everything_home),
         cmocka_unit_test(one_token_for_a_worker),
         cmocka_unit_test(bad_handler_fails_the_pool),
+        cmocka_unit_test(all_workers_go_over),
+        cmocka_unit_test(what_runs_ends_as_it_began),
+        cmocka_unit_test(what_is_wrong_changes_nothing),
+        cmocka_unit_test(replaced_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
