@@ -12,7 +12,8 @@
 static const char about[] =
     "A running host loads its handler, the files that it requires and the `handler` block of the\n"
     "configuration anew, tries them, and goes over to them between messages; what is in progress\n"
-    "ends as it began. If anything is wrong nothing changes, and it leaves with 78 and the reason.\n"
+    "ends as it began. If anything is wrong nothing changes, and it leaves with 78 and the "
+    "reason.\n"
     "The host is the one that --socket or LUAHOST_ADMIN_SOCKET names, or the host.conf.lua of\n"
     "this folder, or the only one that runs here; if there are several, they are listed.\n";
 
@@ -28,8 +29,7 @@ static struct json_object *ask(const char *socket, const char *method, const cha
         if (!json_object_is_type(status, json_type_object)) {
             json_object_put(status);
             status = NULL;
-            err_set(e, EXIT_FAILED,
-                    "the host's answer is no JSON object: is it another version?");
+            err_set(e, EXIT_FAILED, "the host's answer is no JSON object: is it another version?");
         }
     }
     buf_free(&answer);
