@@ -205,7 +205,7 @@ def test_a_token_file_that_is_gone(scene, runtime):
 def test_wrong_requests(running):
     _, host, a = running
     assert a.tcp("/nope")[0] == 404 and "/metrics" in a.tcp("/nope")[2]
-    assert a.tcp("/api/v1/reload", "POST")[0] == 404
+    assert a.tcp("/api/v1/redrive", "POST")[0] == 404
     assert a.tcp("/metrics", "POST")[0] == 405
     assert a.tcp("/metrics", "DELETE")[1]["Allow"] == "GET, HEAD"
     assert a.local("/api/v1/pause")[0] == 405
