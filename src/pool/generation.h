@@ -20,8 +20,7 @@ struct generations {
     struct vm *next;
     struct vm *before;
 
-    /* From the core: what to prepare (a reference), and then the generation to go over to; with
-     * that of `current`, the one prepared is dropped. */
+    /* From the core: what to prepare (a reference), and then the generation to go over to. */
     struct bundle *_Atomic offered;
     atomic_uint wanted;
 
