@@ -10,7 +10,7 @@
 static const struct command commands[] = {
     {"run", "consume a queue with a handler, until stopped", true, cmd_run},
     {"init", "a new handler, its test, a sample event, a config file", true, cmd_init},
-    {"invoke", "one message through a handler; nothing is sent", true, cmd_invoke},
+    {"invoke", "one message through a handler; sends only with --live", true, cmd_invoke},
     {"check", "look at a handler and its configuration", false, cmd_check},
     {"sandbox", "stand-in SQS and Keycloak servers, in memory", true, cmd_sandbox},
     {"send", "put messages on a queue", true, cmd_send},

@@ -68,6 +68,9 @@ local function realm()
     return (servers or start(settings or {})).realms[config().realm]
 end
 
+--- The stand-in's realm, for who fills it.
+M.realm = realm
+
 --- The token that handlers get in tests (ops/rehearsal.c).
 M.TOKEN = "rehearsal"
 

@@ -1,9 +1,10 @@
 --- `host invoke`: one message through a handler. What it sends is shown, and answered here: by
--- Keycloak in memory, in which groups and roles are assumed to exist, or by what --answer says.
+-- Keycloak in memory (tools.invoke_keycloak), or by what --answer says. With --live all is sent, and
+-- cli/invoke.c shows it.
 
 local host = require "host"
 local json = require "host.json"
-local keycloak = require "host.test_keycloak"
+local keycloak = require "tools.invoke_keycloak"
 local server = require "host.test_server"
 local stage = require "host.stage"
 
@@ -11,8 +12,11 @@ local M = {}
 
 local BODY_MAX = 2000
 
+local quiet = false -- --json: everything is in the one object at the end
+local requests = {}
+
 local function say(...)
-    stage.say(string.format(...))
+    if not quiet then stage.say(string.format(...)) end
 end
 
 -- The sample events of `host send` count themselves.
@@ -40,6 +44,7 @@ local function whole_message(text)
 end
 
 local function show_request(request)
+    requests[#requests + 1] = { method = request.method, url = request.url, body = request.body }
     say("%-6s %s", request.method, request.url)
     local body = request.body
     if not body then return end
@@ -47,6 +52,8 @@ local function show_request(request)
 end
 
 local function show_answer(answer, by)
+    local shown = requests[#requests]
+    shown.status, shown.fails, shown.by = answer.status, answer.fails, by
     if answer.fails then
         say("       → %s (%s)", answer.fails, by)
     else
@@ -61,13 +68,13 @@ local function answer(request)
         show_answer(given, "by --answer")
         return given
     end
-    local assumed
-    given, assumed = keycloak.answer(request)
+    local by
+    given, by = keycloak.answer(request)
     if given then
-        show_answer(given, assumed and "Keycloak in memory: assumed to exist"
-            or "Keycloak in memory")
+        show_answer(given, by)
         return given
     end
+    requests[#requests].by = "cannot tell"
     say("       → cannot tell: say what it would answer, --answer '%s %s 200'", request.method,
         request.url:match("^[^?]*"))
     return { fails = "connect" }
@@ -99,21 +106,44 @@ local function show_result(result)
     end
 end
 
+local function show_timeline(list)
+    say("timeline")
+    for _, wait in ipairs(list) do
+        say("%9.1f ms  %s %s%s  %.1f ms", wait.at_ms, wait.call, wait.what,
+            wait.result ~= "" and " → " .. wait.result or "", wait.took_ms)
+    end
+end
+
+-- Nothing that is printed may look like a sure answer where it is none.
+local function warn_of(trouble)
+    if not trouble then return end
+    say("note: Keycloak could not be read (%s): groups and roles were assumed to exist, users not",
+        trouble)
+end
+
 --- One run; called by cli/invoke.c.
--- @param msg its body is JSON: { handler =, event =, as =, answers = a list of texts }
+-- @param msg its body is JSON: { handler =, event =, as =, live =, reads =, json =, answers = a list
+--   of texts }
 -- @return nothing if the handler gave an outcome; a reject of what went wrong otherwise
 function M.handle(msg)
     local job = msg.json
     local text = filled_in(job.event)
     local message = job.as == "sqs" and whole_message(text) or raw_message(text)
     for _, one in ipairs(job.answers) do add_answer(one) end
-    keycloak.assume()
+    quiet = job.json
+    keycloak.start(job.reads)
     stage.answer_with(answer)
     local result = stage.run(job.handler, json.encode(message), 1)
+    local timeline = stage.timeline()
     if job.json then
-        say("%s", json.encode(result))
+        result.requests = not job.live and json.array(requests) or nil
+        result.timeline = timeline and json.decode(timeline) or nil
+        result.note = keycloak.trouble()
+        stage.say(json.encode(result))
     else
+        warn_of(keycloak.trouble())
         show_result(result)
+        if timeline then show_timeline(json.decode(timeline)) end
     end
     if result.kind then return host.reject(result.kind) end
 end

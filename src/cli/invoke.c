@@ -1,12 +1,15 @@
-/* host invoke HANDLER: one message through a handler. Nothing is sent; lua/tools/invoke.lua answers
- * what the handler asks for. */
+/* host invoke HANDLER: one message through a handler. Nothing is sent, unless --live asks for it:
+ * lua/tools/invoke.lua answers what the handler asks for, and shows what became of it. */
 #include "base/exit.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/input.h"
 #include "cli/options.h"
 #include "conf/conf.h"
+#include "ops/handler_vm.h"
+#include "ops/keycloak_reader.h"
 #include "ops/rehearsal.h"
+#include "policy/envelope.h"
 #include "vm/embed.h"
 #include "vm/vm.h"
 
@@ -18,27 +21,31 @@
 enum { EVENT_MAX_BYTES = 16 << 20, ANSWERS_MAX = 32 };
 
 static const char about[] =
-    "Runs one message through a handler and shows what it would send. Nothing is sent: Keycloak is "
-    "in\n"
-    "memory, groups and roles are assumed to exist, sleeps take no time; what other servers answer "
+    "Runs one message through a handler and shows what it would send. Nothing is sent: Keycloak "
     "is\n"
-    "said by --answer. Leaves with 0 if the handler gave an outcome, with 1 if it failed.\n";
+    "in memory, filled by reads from the configured one (without one, groups and roles are "
+    "assumed\n"
+    "to exist), sleeps take no time; what other servers answer is said by --answer. With --live "
+    "all\n"
+    "is sent. Leaves with 0 if the handler gave an outcome, with 1 if it failed.\n";
 
 static const char example[] =
     "  host invoke register.lua -e register.event.json\n"
-    "  echo '{\"user\":{}}' | host invoke register.lua -e -\n"
+    "  host invoke --sample sns > sns.json; host invoke register.lua -e sns.json --as sns\n"
     "  host invoke sync.lua -e e.json --answer 'POST https://crm.example.org/* 201 {\"id\":7}'\n";
 
 struct invocation {
-    const char *handler, *event_path, *as;
+    const char *handler, *event_path, *as, *sample;
     const char *answers[ANSWERS_MAX];
     int answer_count;
-    bool json, verbose;
+    bool json, verbose, live, trace;
     struct conf_request request;
     struct conf conf;
     struct vm_stage stage;
     struct rehearsal *tool;  /* lua/tools/invoke.lua */
     struct rehearsal *actor; /* the handler */
+    struct keycloak_reader *reader;
+    struct json_object *timeline; /* of --trace; NULL: not asked for */
 };
 
 /* ---- what the tool asks for ------------------------------------------------------------------ */
@@ -66,6 +73,32 @@ static void play(void *arg, const struct fetch_request *q, struct fetch_played *
     vm_answer(rehearsal_vm(((struct invocation *)arg)->tool), q, answer);
 }
 
+static int on_read(void *arg, const char *url, const char **text, size_t *len)
+{
+    return keycloak_read(((struct invocation *)arg)->reader, url, text, len);
+}
+
+static const char *on_timeline(void *arg)
+{
+    return json_object_to_json_string(((struct invocation *)arg)->timeline);
+}
+
+static void on_waited(void *arg, const struct vm_wait *w)
+{
+    struct invocation *v = arg;
+    if (v->live && !v->json && strcmp(w->call, "host.http") == 0)
+        printf("%s\n       → %s (%.0f ms)\n", w->what, w->result, (double)w->took_us / 1e3);
+    if (!v->timeline)
+        return;
+    struct json_object *one = json_object_new_object();
+    json_object_object_add(one, "call", json_object_new_string(w->call));
+    json_object_object_add(one, "what", json_object_new_string(w->what));
+    json_object_object_add(one, "result", json_object_new_string(w->result));
+    json_object_object_add(one, "at_ms", json_object_new_double((double)w->began_us / 1e3));
+    json_object_object_add(one, "took_ms", json_object_new_double((double)w->took_us / 1e3));
+    json_object_array_add(v->timeline, one);
+}
+
 /* ---- the run ------------------------------------------------------------------------------------
  */
 
@@ -84,6 +117,8 @@ static struct job *order(const struct invocation *v, const struct buf *event)
     add(what, "event", event->data, event->len);
     add(what, "as", v->as, strlen(v->as));
     json_object_object_add(what, "json", json_object_new_boolean(v->json));
+    json_object_object_add(what, "live", json_object_new_boolean(v->live));
+    json_object_object_add(what, "reads", json_object_new_boolean(v->reader != NULL));
     json_object_object_add(what, "answers", answers);
     struct json_object *message = json_object_new_object();
     add(message, "MessageId", "invoke", 6);
@@ -104,13 +139,54 @@ static int run_job(struct invocation *v, struct job *job, struct err *e)
     return err_set(e, EXIT_FAILED, "%s", job->reason ? job->reason : "no memory");
 }
 
+/* How --as says that the event is wrapped. */
+static unsigned unwraps(const struct invocation *v)
+{
+    unsigned runs = handler_unwraps(&v->conf), wanted;
+    if (strcmp(v->as, "body") == 0)
+        return handler_unwraps_kindly(&v->conf);
+    if (strcmp(v->as, "sqs") == 0)
+        return runs;
+    wanted = strcmp(v->as, "sns") == 0 ? UNWRAP_SNS : UNWRAP_EVENTBRIDGE;
+    if (!(runs & wanted))
+        fprintf(stderr,
+                "host invoke: note: queue.envelope says otherwise: a host that runs with this "
+                "configuration would not take the event out; set it to \"%s\"\n",
+                v->as);
+    return wanted;
+}
+
+/* A dry run reads from the Keycloak that is configured. */
+static int open_reader(struct invocation *v, struct err *e)
+{
+    const struct conf *c = &v->conf;
+    if (v->live || !c->keycloak.url || !c->keycloak.realm || !c->keycloak.client_id)
+        return 0;
+    v->reader = keycloak_reader_new(c, e);
+    return v->reader ? 0 : -1;
+}
+
 static int open_all(struct invocation *v, struct err *e)
 {
-    struct rehearsal_options handler = {
-        .conf = &v->conf, .handler_path = v->handler, .play = play, .play_arg = v};
+    struct rehearsal_options handler = {.conf = &v->conf,
+                                        .handler_path = v->handler,
+                                        .unwrap = unwraps(v),
+                                        .play = v->live ? NULL : play,
+                                        .play_arg = v,
+                                        .waited = v->live || v->trace ? on_waited : NULL,
+                                        .waited_arg = v};
     struct rehearsal_options tool = {
         .conf = &v->conf, .handler_path = "tools/invoke.lua", .stage = &v->stage, .embedded = true};
-    v->stage = (struct vm_stage){v, on_found, on_say, on_run};
+    if (open_reader(v, e) != 0)
+        return -1;
+    if (v->trace && !(v->timeline = json_object_new_array()))
+        return err_set(e, EXIT_FAILED, "no memory for the timeline");
+    v->stage = (struct vm_stage){.arg = v,
+                                 .found = on_found,
+                                 .say = on_say,
+                                 .run = on_run,
+                                 .read = v->reader ? on_read : NULL,
+                                 .timeline = v->trace ? on_timeline : NULL};
     v->actor = rehearsal_new(&handler, e);
     v->tool = v->actor ? rehearsal_new(&tool, e) : NULL;
     return v->tool ? 0 : -1;
@@ -135,6 +211,8 @@ static int invoke(struct invocation *v, struct err *e)
         job_free(job);
     rehearsal_free(v->actor);
     rehearsal_free(v->tool);
+    keycloak_reader_free(v->reader);
+    json_object_put(v->timeline);
     conf_free(&v->conf);
     buf_free(&event);
     return rc;
@@ -152,11 +230,31 @@ static int take_answer(void *arg, const struct cli_option *option, const char *v
 
 static int check(const struct invocation *v, struct err *e)
 {
+    static const char *const forms[] = {"body", "sqs", "sns", "eventbridge"};
+    bool known = false;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        known |= strcmp(v->as, forms[i]) == 0;
+    if (!v->handler)
+        return err_set(e, EXIT_USAGE, "name the handler: HANDLER is missing");
     if (!v->event_path)
         return err_set(e, EXIT_USAGE, "name the event: -e FILE, or -e - for standard input");
-    if (strcmp(v->as, "body") != 0 && strcmp(v->as, "sqs") != 0)
-        return err_set(e, EXIT_USAGE, "--as %s: it is either body or sqs", v->as);
+    if (!known)
+        return err_set(e, EXIT_USAGE, "--as %s: it is one of body, sqs, sns, eventbridge", v->as);
+    if (v->live && v->answer_count > 0)
+        return err_set(e, EXIT_USAGE, "--answer goes without --live only: there servers answer");
     return 0;
+}
+
+static int print_sample(const char *form, struct err *e)
+{
+    char name[64];
+    size_t len;
+    snprintf(name, sizeof name, "samples/%.40s.json", form);
+    const char *sample = embed_find(name, &len);
+    if (!sample)
+        return err_set(e, EXIT_USAGE, "--sample %s: it is one of sqs, sns, eventbridge", form);
+    fwrite(sample, 1, len, stdout);
+    return EXIT_DONE;
 }
 
 int cmd_invoke(int argc, char **argv)
@@ -172,7 +270,18 @@ int cmd_invoke(int argc, char **argv)
         {.name = "as",
          .arg = "FORM",
          .value = &v.as,
-         .help = "body: FILE is the body; sqs: the whole message [body]"},
+         .help =
+             "FILE is the event (body), a whole message (sqs), or one of sns, eventbridge [body]"},
+        {.name = "sample",
+         .arg = "FORM",
+         .value = &v.sample,
+         .help = "print an event to start from, for --as: sqs, sns, eventbridge"},
+        {.name = "live",
+         .flag = &v.live,
+         .help = "send what the handler sends, to the servers themselves"},
+        {.name = "trace",
+         .flag = &v.trace,
+         .help = "print what the handler waited for, when, and for how long"},
         {.name = "answer",
          .arg = "TEXT",
          .each = take_answer,
@@ -195,13 +304,13 @@ int cmd_invoke(int argc, char **argv)
                                     .about = about,
                                     .example = example,
                                     .options = options,
-                                    .operands_min = 1,
+                                    .operands_min = 0,
                                     .operands_max = 1};
     int n = cli_parse(&usage, argc, argv, &v.handler, &e);
     if (n < 0)
         return cli_end(&usage, n, &e);
     v.request.handler_path = v.handler;
     v.request.environ = environ;
-    int rc = check(&v, &e) == 0 ? invoke(&v, &e) : -1;
+    int rc = v.sample ? print_sample(v.sample, &e) : check(&v, &e) == 0 ? invoke(&v, &e) : -1;
     return rc < 0 ? cli_end(&usage, CLI_BAD, &e) : rc;
 }

@@ -217,7 +217,7 @@ void test_run_file(const char *path, const char *filter, struct test_report *rep
 {
     struct file_run f = {.path = path};
     struct err e = {0};
-    f.stage = (struct vm_stage){&f, on_found, on_words, on_run};
+    f.stage = (struct vm_stage){.arg = &f, .found = on_found, .say = on_words, .run = on_run};
     buf_init(&f.words);
     buf_init(&f.last);
     printf("%s\n", path);

@@ -16,6 +16,25 @@ static const char *queue_name(const struct conf *c)
     return slash ? slash + 1 : c->queue.url ? c->queue.url : c->queue.name;
 }
 
+enum { IDLE_CONNECTION_S = 25 };
+
+struct fetch_options handler_fetch_options(const struct conf *c)
+{
+    return (struct fetch_options){.ca_file = c->http.ca_file,
+                                  .connect_timeout_ms = ms(c->http.connect_timeout),
+                                  .idle_connection_s = IDLE_CONNECTION_S,
+                                  .max_connections = c->slots * 2};
+}
+
+struct tokens_options handler_tokens_options(const struct conf *c)
+{
+    return (struct tokens_options){.keycloak_url = c->keycloak.url,
+                                   .client_id = c->keycloak.client_id,
+                                   .client_secret = c->keycloak.client_secret,
+                                   .client_secret_file = c->keycloak.client_secret_file,
+                                   .timeout_ms = ms(c->http.timeout)};
+}
+
 unsigned handler_unwraps(const struct conf *c)
 {
     static const unsigned unwraps[] = {[ENVELOPE_NONE] = 0,

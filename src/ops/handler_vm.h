@@ -3,11 +3,17 @@
 #define OPS_HANDLER_VM_H
 
 #include "conf/conf.h"
+#include "net/fetch.h"
+#include "ops/tokens.h"
 #include "vm/vm.h"
 
 /* The strings are the configuration's and the caller's. The handler's text is to be added by who
  * has read it; otherwise the vm reads the file. */
 struct vm_options handler_vm_options(const struct conf *c, const char *handler_path);
+
+/* How workers, and a handler that runs alone, reach the network. */
+struct fetch_options handler_fetch_options(const struct conf *c);
+struct tokens_options handler_tokens_options(const struct conf *c);
 
 /* queue.envelope, as job_unwrap takes it. */
 unsigned handler_unwraps(const struct conf *c);

@@ -178,10 +178,7 @@ int host_make_pool(struct host *h, struct err *e)
     o.vm = handler_vm_options(c, h->options->handler_path);
     o.vm.board = &h->board;
     o.bundle = handler;
-    o.fetch = (struct fetch_options){.ca_file = c->http.ca_file,
-                                     .connect_timeout_ms = ms(c->http.connect_timeout),
-                                     .idle_connection_s = IDLE_CONNECTION_S,
-                                     .max_connections = c->slots * 2};
+    o.fetch = handler_fetch_options(c);
     struct pool_events events = {h, on_verdicts, on_ask_token};
     h->pool = h->running.pool = pool_new(h->loop, &o, &events, e);
     reload_init(&h->reload, handler);
@@ -192,13 +189,9 @@ int host_make_pool(struct host *h, struct err *e)
 int host_make_tokens(struct host *h, struct err *e)
 {
     const struct conf *c = h->conf;
-    struct tokens_options o = {.keycloak_url = c->keycloak.url,
-                               .client_id = c->keycloak.client_id,
-                               .client_secret = c->keycloak.client_secret,
-                               .client_secret_file = c->keycloak.client_secret_file,
-                               .timeout_ms = ms(c->http.timeout),
-                               .metrics = h->metrics,
-                               .writer = WRITER_CORE};
+    struct tokens_options o = handler_tokens_options(c);
+    o.metrics = h->metrics;
+    o.writer = WRITER_CORE;
     struct tokens_events events = {h, on_token_answer, on_token_down, on_token_up};
     h->tokens = tokens_new(h->loop, h->fetch, &o, &events, e);
     return h->tokens ? 0 : -1;

@@ -1,7 +1,6 @@
-/* A handler without queue, workers and network: one Lua state on the calling thread, whose
- * requests are answered by a function, and whose sleeps take no time. For `host test` and dry runs.
- *
- * One thread. Nothing outside is reached: tokens are made up, too. */
+/* A handler without queue and workers: one Lua state on the calling thread. For `host test` and
+ * `host invoke`. Unless it is live, its requests are answered by a function, its sleeps take no
+ * time, and its tokens are made up: nothing outside is reached. */
 #ifndef OPS_REHEARSAL_H
 #define OPS_REHEARSAL_H
 
@@ -16,6 +15,7 @@ struct fetch_played;
 struct rehearsal;
 struct vm;
 struct vm_stage;
+struct vm_wait;
 
 struct rehearsal_options {
     const struct conf *conf;
@@ -23,8 +23,11 @@ struct rehearsal_options {
     const struct vm_stage *stage; /* it is a file of tests, or a tool; NULL: a handler */
     bool embedded;                /* it is one of the files in the binary */
     unsigned unwrap;              /* its messages: policy/envelope.h */
+    /* NULL: the network answers, sleeps take their time, and tokens are Keycloak's own. */
     void (*play)(void *arg, const struct fetch_request *q, struct fetch_played *answer);
     void *play_arg;
+    void (*waited)(void *arg, const struct vm_wait *wait); /* vm/vm.h; NULL: nobody asks */
+    void *waited_arg;
 };
 
 /* The token that every realm of Keycloak gives here. */

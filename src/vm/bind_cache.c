@@ -203,6 +203,7 @@ static int cache_claim_(lua_State *L)
         lua_insert(L, -2);
         return 2;
     case CACHE_WAIT:
+        task_note(t, "%s", key);
         return task_wait(L, t, on_cancel, cl, waited);
     case CACHE_OWN:
         raise_misuse(L, "host.cache.once: '%s' is being computed by this very message", key);

@@ -136,6 +136,7 @@ MAY_RAISE static int skip_sleep(lua_State *L, struct task *t, lua_Number seconds
         t->kill = KILL_TIME;
         task_check_alive(L);
     }
+    task_note_end(t, (int64_t)(seconds * 1e6));
     t->vm->ahead_us += (int64_t)(seconds * 1e6);
     t->started_us -= (int64_t)(seconds * 1e6);
     t->deadline_us -= (int64_t)(seconds * 1e6);
@@ -148,6 +149,7 @@ static int host_sleep(lua_State *L)
     if (!(seconds >= 0) || isinf(seconds))
         raise_misuse(L, "host.sleep: seconds must be a number, 0 or more");
     struct task *t = task_check_wait(L, "host.sleep");
+    task_note(t, "%g s", seconds);
     if (t->vm->options.sleeps_at_once)
         return skip_sleep(L, t, seconds);
     struct nap *nap = lua_newuserdatauv(L, sizeof *nap, 0); /* stays on the stack meanwhile */

@@ -19,6 +19,12 @@
 
 enum { FAIR_CHANCE_US = 1000000 };
 
+/* Of errors that are no answers. */
+static const char *const kinds[] = {
+    [FETCH_OK] = "http", [FETCH_NO_CONNECTION] = "connect", [FETCH_TIMEOUT] = "timeout",
+    [FETCH_CUT] = "cut", [FETCH_TOO_BIG] = "too_big",       [FETCH_FAILED] = "http",
+};
+
 struct http_call {
     struct task *task;
     struct fetch_call *fetch; /* NULL: not on its way */
@@ -123,6 +129,10 @@ static void on_done(void *arg, const struct fetch_response *r)
     c->elapsed_us = r->elapsed_us;
     c->retry_after_ms = retry_after_ms(c->task, r);
     counts_request(&c->task->vm->counts, c->origin, c->method, r);
+    if (r->result == FETCH_OK)
+        task_note_result(c->task, "%d", r->status);
+    else
+        task_note_result(c->task, "%s", kinds[r->result]);
     struct call_note note = note_of(c);
     calls_note(c->task->job, &note, r);
     strncpy(c->error, r->error, sizeof c->error - 1);
@@ -310,10 +320,6 @@ MAY_RAISE static int raise_status(lua_State *L, struct http_call *c)
 
 MAY_RAISE static int raise_failure(lua_State *L, const struct http_call *c)
 {
-    static const char *const kinds[] = {
-        [FETCH_OK] = "http", [FETCH_NO_CONNECTION] = "connect", [FETCH_TIMEOUT] = "timeout",
-        [FETCH_CUT] = "cut", [FETCH_TOO_BIG] = "too_big",       [FETCH_FAILED] = "http",
-    };
     bool late = c->result == FETCH_TIMEOUT && had_fair_chance(c);
     bool targets = c->result == FETCH_NO_CONNECTION || c->result == FETCH_CUT || late;
     push_name(L);
@@ -367,6 +373,7 @@ MAY_RAISE static void start(lua_State *L, struct task *t, struct http_call *c,
         .done = on_done,
         .arg = c,
     };
+    task_note(t, "%s %s", r->method, r->url);
     c->started_ms = clock_boot_ms();
     c->fetch = fetch_start(t->vm->ports.fetch, &request, &e);
     if (c->fetch)

@@ -240,12 +240,37 @@ static int stage_answer_with(lua_State *L)
     return 0;
 }
 
+/* read(url): status, body; or nil, words: what Keycloak answers to a GET. */
+static int stage_read(lua_State *L)
+{
+    const struct vm_stage *stage = vm_of(L)->options.stage;
+    const char *url = luaL_checkstring(L, 1), *text = "there is no Keycloak to read from";
+    size_t len = strlen(text);
+    int status = stage->read ? stage->read(stage->arg, url, &text, &len) : -1;
+    if (status < 0)
+        lua_pushnil(L);
+    else
+        lua_pushinteger(L, status);
+    lua_pushlstring(L, text, len);
+    return 2;
+}
+
+/* timeline(): the waits of the last run as JSON, or nil. */
+static int stage_timeline(lua_State *L)
+{
+    const struct vm_stage *stage = vm_of(L)->options.stage;
+    lua_pushstring(L, stage->timeline ? stage->timeline(stage->arg) : NULL);
+    return 1;
+}
+
 int bind_test_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"found", stage_found},
                                          {"say", stage_say},
                                          {"run", stage_run},
                                          {"answer_with", stage_answer_with},
+                                         {"read", stage_read},
+                                         {"timeline", stage_timeline},
                                          {NULL, NULL}};
     if (!vm_of(L)->options.stage)
         return luaL_error(L, "require: 'host.stage' is for host.test");

@@ -154,6 +154,7 @@ MAY_RAISE static int wait_for_token(lua_State *L, struct task *t, struct realm *
         r->pending = q;
         t->vm->ports.ask_token(t->vm->ports.arg, q);
     }
+    task_note(t, "realm %s", r->name);
     w->asked_stale = r->pending->stale;
     list_append(&r->waiters, &w->node);
     return task_wait(L, t, waiter_cancel, w, answered);
@@ -230,6 +231,7 @@ static void give(struct waiter *w, const struct token_request *q)
     w->error = q->error;
     w->target_failed = q->target_failed;
     memcpy(w->target, q->target, sizeof w->target);
+    task_note_result(w->task, "%s", q->token ? "" : "failed");
     task_ready(w->task);
 }
 

@@ -89,7 +89,8 @@ static bool is_reserved(const char *name)
 /* The stand-ins are there for tests. */
 static bool is_for_tests(const char *name)
 {
-    return strncmp(name, "host.test", 9) == 0 || strncmp(name, "sandbox.", 8) == 0;
+    return strncmp(name, "host.test", 9) == 0 || strncmp(name, "sandbox.", 8) == 0 ||
+           strncmp(name, "tools.", 6) == 0;
 }
 
 static bool is_embedded(const struct vm *vm, const char *name)

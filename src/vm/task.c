@@ -4,7 +4,9 @@
 
 #include <lauxlib.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -122,11 +124,14 @@ int task_init(struct task *t, struct vm *vm, int holder)
     ev_init(&t->deadline, on_deadline);
     ev_set_priority(&t->deadline, EV_MINPRI); /* answers that have come count first */
     t->deadline.data = t;
+    if (vm->ports.waited && !(t->note = calloc(1, sizeof *t->note)))
+        return -1;
     return give_thread(t);
 }
 
 void task_free(struct task *t)
 {
+    free(t->note);
     ev_timer_stop(t->vm->ports.loop, &t->deadline);
     verdict_clear(&t->verdict);
 }
@@ -340,6 +345,10 @@ struct task *task_check_wait(lua_State *L, const char *function)
     else if (clock_mono_us() >= t->deadline_us)
         t->kill = KILL_TIME;
     task_check_alive(L);
+    t->wait_call = function;
+    t->wait_began_us = clock_mono_us();
+    if (t->note)
+        *t->note = (struct task_note){0};
     if (t->job && atomic_load(&t->job->lease_lost)) {
         raise_push(L, "lease_lost",
                    "%s: the message's lease has lapsed, others may have received it", function);
@@ -368,8 +377,41 @@ struct task *task_back(lua_State *L, lua_KContext number)
         raise_misuse(L, "a coroutine that waits in a binding was resumed by somebody else");
     t->waiting = false;
     t->chain_length = 0;
+    task_note_end(t, clock_mono_us() - t->wait_began_us);
     task_check_alive(L);
     return t;
+}
+
+void task_note(struct task *t, const char *format, ...)
+{
+    if (!t->note)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(t->note->what, sizeof t->note->what, format, args);
+    va_end(args);
+}
+
+void task_note_result(struct task *t, const char *format, ...)
+{
+    if (!t->note)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(t->note->result, sizeof t->note->result, format, args);
+    va_end(args);
+}
+
+void task_note_end(struct task *t, int64_t took_us)
+{
+    if (!t->note || t->work != WORK_JOB)
+        return;
+    const struct vm_wait wait = {.call = t->wait_call,
+                                 .what = t->note->what,
+                                 .result = t->note->result,
+                                 .began_us = t->wait_began_us - t->started_us,
+                                 .took_us = took_us};
+    t->vm->ports.waited(t->vm->ports.arg, &wait);
 }
 
 void task_ready(struct task *t)

@@ -64,6 +64,9 @@ struct task {
     ev_timer deadline;
 
     bool waiting;
+    const char *wait_call; /* the binding that waits, or checked that it can */
+    int64_t wait_began_us;
+    struct task_note *note; /* of that wait: task_note; NULL unless somebody wants to know */
     uint64_t wait_number;
     void (*cancel)(void *data);
     void *cancel_data;
@@ -72,6 +75,12 @@ struct task {
     int chain_length;
 
     struct verdict verdict;
+};
+
+enum { NOTE_BYTES = 1024 };
+struct task_note {
+    char what[NOTE_BYTES]; /* what it waits for */
+    char result[64];
 };
 
 /* One level of coroutines inside each other; on the C stack of task_resume. */
@@ -110,6 +119,12 @@ MAY_RAISE struct task *task_check_wait(lua_State *L, const char *function);
 MAY_RAISE int task_wait(lua_State *L, struct task *t, void (*cancel)(void *), void *data,
                         lua_KFunction k);
 MAY_RAISE struct task *task_back(lua_State *L, lua_KContext number);
+/* For ports.waited: what the binding is about to wait for, and what came of it. */
+void task_note(struct task *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void task_note_result(struct task *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The wait has ended, or took no time at all. */
+void task_note_end(struct task *t, int64_t took_us);
 /* From a callback: what it waited for has come. */
 void task_ready(struct task *t);
 

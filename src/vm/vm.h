@@ -57,11 +57,24 @@ struct vm_options {
  * while its Lua code runs. */
 struct vm_stage {
     void *arg;
+    /* stage.read(url): what Keycloak answers to a GET. The HTTP status with the body, or -1 with
+     * words; the text stays until the next one. NULL: there is no Keycloak to ask. */
+    int (*read)(void *arg, const char *url, const char **text, size_t *len);
+    const char *(*timeline)(void *arg);         /* stage.timeline(): JSON; NULL: none is kept */
     void (*found)(void *arg, const char *name); /* a case, while the file loads */
     void (*say)(void *arg, const char *words);  /* lines; in tests: why the case that runs fails */
     /* Runs `job` through a handler, a file beside the tests, until its verdict stands in the job,
      * which stays the caller's. -1: the handler does not load; `e` says why. */
     int (*run)(void *arg, const char *handler, struct job *job, struct err *e);
+};
+
+/* A wait of a task that has ended, for `host invoke --trace`. Times since the run's start. */
+struct vm_wait {
+    const char *call;   /* "host.http", "host.sleep" … */
+    const char *what;   /* "GET https://…", "2 s"; "" if the name says it all */
+    const char *result; /* "200", "timeout"; "" if there is nothing to say */
+    int64_t began_us;
+    int64_t took_us;
 };
 
 struct vm_ports {
@@ -73,6 +86,7 @@ struct vm_ports {
     void *arg;
     void (*verdict)(void *arg, struct job *job);             /* ownership goes home */
     void (*ask_token)(void *arg, struct token_request *req); /* answered by vm_token_answer */
+    void (*waited)(void *arg, const struct vm_wait *wait);   /* NULL: nobody wants to know */
 };
 
 /* The options' strings must outlive the vm. It takes a reference of the bundle. */

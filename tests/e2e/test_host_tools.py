@@ -89,12 +89,35 @@ def test_a_whole_message(folder):
     assert code == 1 and "no text named Body" in err
 
 
+@pytest.mark.parametrize("form", ("sqs", "sns", "eventbridge"))
+def test_samples_are_events(folder, form):
+    (folder / "seen.lua").write_text("""local M = {}
+function M.handle(msg)
+  return require "host".reject(msg.json.user.username .. " " .. tostring((msg.envelope or {}).kind))
+end
+return M
+""")
+    _, sample, _ = host(folder, "invoke", "--sample", form)
+    code, out, err = host(folder, "invoke", "seen.lua", "-e", "-", "--as", form, given=sample)
+    kind = {"sqs": "nil"}.get(form, form)
+    assert code == 0 and f"user-1 {kind}" in out, out + err
+    assert ("queue.envelope says otherwise" in err) == (form != "sqs")
+    (folder / "host.conf.lua").write_text('return { queue = { envelope = "auto" } }')
+    code, out, err = host(folder, "invoke", "seen.lua", "-e", "-", given=sample)
+    assert form == "sqs" or f"user-1 {kind}" in out, out + err  # as it would come to the host
+    code, out, err = host(folder, "invoke", "seen.lua", "-e", "-", "--as", "sns", given="{}")
+    assert code == 1 and "no SNS notification" in out, out + err
+
+
 @pytest.mark.parametrize("args, code, words", (
     (("h.lua",), 2, "name the event"),
     (("h.lua", "-e", "nowhere"), 1, "cannot open nowhere"),
     (("nowhere.lua", "-e", "-"), 78, "nowhere.lua: no such file"),
     (("bad.lua", "-e", "-"), 78, "bad.lua:1:"),
-    (("h.lua", "-e", "-", "--as", "sns"), 2, "--as sns: it is either body or sqs"),
+    (("h.lua", "-e", "-", "--as", "sms"), 2, "--as sms: it is one of body, sqs, sns, eventbridge"),
+    (("--sample", "mail"), 2, "--sample mail: it is one of sqs, sns, eventbridge"),
+    (("-e", "-"), 2, "HANDLER is missing"),
+    (("h.lua", "-e", "-", "--live", "--answer", "GET http://x 200"), 2, "without --live only"),
     (("h.lua", "-e", "-", "--answer", "x"), 1, "METHOD URL STATUS"),
 ))
 def test_wrong_calls(folder, args, code, words):
