@@ -1,6 +1,6 @@
 --- `host invoke`: one message through a handler. What it sends is shown, and answered here: by
--- Keycloak in memory (tools.invoke_keycloak), or by what --answer says. With --live all is sent, and
--- cli/invoke.c shows it.
+-- Keycloak in memory (tools.invoke_keycloak), or by what --answer says. With --live all is sent,
+-- and cli/invoke.c shows it.
 
 local host = require "host"
 local json = require "host.json"
@@ -122,8 +122,8 @@ local function warn_of(trouble)
 end
 
 --- One run; called by cli/invoke.c.
--- @param msg its body is JSON: { handler =, event =, as =, live =, reads =, json =, answers = a list
---   of texts }
+-- @param msg its body is JSON: { handler =, event =, as =, live =, reads =, json =,
+--   answers = a list of texts }
 -- @return nothing if the handler gave an outcome; a reject of what went wrong otherwise
 function M.handle(msg)
     local job = msg.json

@@ -88,7 +88,8 @@ local function learn(r, path, value)
     elseif id and rest == "" then learn_user(r, value)
     elseif rest == "/groups" then learn_memberships(r, id, value)
     elseif rest == "/role-mappings/realm" then learn_mappings(r, id, value)
-    elseif path:find("^/group%-by%-path/") or path:find("^/groups/[^/]+$") then learn_group(r, value)
+    elseif path:find("^/group%-by%-path/") then learn_group(r, value)
+    elseif path:find("^/groups/[^/]+$") then learn_group(r, value)
     elseif path:find("^/roles/[^/]+$") then learn_role(r, value)
     end
 end

@@ -271,7 +271,7 @@ int cmd_invoke(int argc, char **argv)
          .arg = "FORM",
          .value = &v.as,
          .help =
-             "FILE is the event (body), a whole message (sqs), or one of sns, eventbridge [body]"},
+             "what FILE is: body, sqs (a whole message), sns, eventbridge [body]"},
         {.name = "sample",
          .arg = "FORM",
          .value = &v.sample,
@@ -286,7 +286,7 @@ int cmd_invoke(int argc, char **argv)
          .arg = "TEXT",
          .each = take_answer,
          .each_arg = &v,
-         .help = "'METHOD URL STATUS [BODY]': what a server answers; * in URL is any text"},
+         .help = "'METHOD URL STATUS [BODY]': what a server answers; * in URL: any text"},
         {.name = "config",
          .letter = 'c',
          .arg = "FILE",
