@@ -270,8 +270,7 @@ int cmd_invoke(int argc, char **argv)
         {.name = "as",
          .arg = "FORM",
          .value = &v.as,
-         .help =
-             "what FILE is: body, sqs (a whole message), sns, eventbridge [body]"},
+         .help = "what FILE is: body, sqs (a whole message), sns, eventbridge [body]"},
         {.name = "sample",
          .arg = "FORM",
          .value = &v.sample,
