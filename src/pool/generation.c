@@ -75,7 +75,6 @@ static void go_over(struct generations *g)
     g->before = g->current;
     g->current = g->next;
     g->next = NULL;
-    atomic_store(&g->two, true);
 }
 
 void generations_hear(struct generations *g)

@@ -29,7 +29,9 @@ struct generations {
     atomic_uint prepared;
     atomic_uint refused;
     struct err error;
-    atomic_bool two; /* messages of the generation before still run */
+    /* Messages of the generation before may still run: set by the core as it sets `wanted`, so that
+     * it never offers a third one; cleared by the worker. */
+    atomic_bool two;
 };
 
 /* Before the thread starts; the core's. */

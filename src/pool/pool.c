@@ -254,6 +254,7 @@ static void go_over(struct pool *p)
     for (int i = 0; i < p->most; i++) {
         if (!p->workers[i].live)
             continue;
+        atomic_store(&p->workers[i].handler.two, true); /* from now on, not from its next turn */
         atomic_store(&p->workers[i].handler.wanted, number);
         worker_nudge(&p->workers[i]);
     }
