@@ -45,6 +45,7 @@ static void refuse(struct generations *g, uint32_t number)
     vm_free(g->next);
     g->next = NULL;
     atomic_store(&g->refused, number);
+    g->news++;
 }
 
 static void prepare(struct generations *g, struct bundle *b)
@@ -54,6 +55,8 @@ static void prepare(struct generations *g, struct bundle *b)
     g->next = make(g, b, &g->error);
     if (!g->next)
         refuse(g, bundle_generation(b));
+    atomic_store(&g->loading, false);
+    g->news++;
     bundle_unref(b);
 }
 
@@ -64,10 +67,12 @@ static void look_at_next(struct generations *g)
         return;
     vm_turn(g->next);
     enum vm_init state = vm_init_state(g->next, &g->error);
-    if (state == VM_INIT_READY)
+    if (state == VM_INIT_READY) {
         atomic_store(&g->prepared, number);
-    else if (state == VM_INIT_FAILED)
+        g->news++;
+    } else if (state == VM_INIT_FAILED) {
         refuse(g, number);
+    }
 }
 
 static void go_over(struct generations *g)
@@ -98,6 +103,7 @@ static void let_go(struct generations *g)
     vm_free(g->before);
     g->before = NULL;
     atomic_store(&g->two, false);
+    g->news++;
 }
 
 void generations_turn(struct generations *g)
@@ -147,5 +153,13 @@ size_t generations_memory_bytes(const struct generations *g)
 
 void generations_offer(struct generations *g, struct bundle *b)
 {
+    g->asked = b ? bundle_generation(b) : 0;
+    atomic_store(&g->loading, b != NULL);
     bundle_unref(atomic_exchange(&g->offered, b));
+}
+
+void generations_want(struct generations *g, uint32_t number)
+{
+    atomic_store(&g->two, true);
+    atomic_store(&g->wanted, number);
 }

@@ -23,15 +23,19 @@ struct generations {
     /* From the core: what to prepare (a reference), and then the generation to go over to. */
     struct bundle *_Atomic offered;
     atomic_uint wanted;
+    uint32_t asked; /* the core's: what was offered last */
 
-    /* To the core: the generation that is ready, or the one that is not to be had. `error` is
+    /* To the core: `loading` from the offer to the end of the load phase, in which the worker does
+     * nothing else; the generation that is ready, or the one that is not to be had. `error` is
      * written before `refused`. */
+    atomic_bool loading;
     atomic_uint prepared;
     atomic_uint refused;
     struct err error;
     /* Messages of the generation before may still run: set by the core as it sets `wanted`, so that
      * it never offers a third one; cleared by the worker. */
     atomic_bool two;
+    unsigned news; /* grows when the core should look at these */
 };
 
 /* Before the thread starts; the core's. */
@@ -50,5 +54,7 @@ size_t generations_memory_bytes(const struct generations *g);
 
 /* The core's. Takes over a reference; what was offered before and not taken is dropped. */
 void generations_offer(struct generations *g, struct bundle *b);
+/* To go over to what it has prepared. */
+void generations_want(struct generations *g, uint32_t number);
 
 #endif

@@ -15,6 +15,7 @@ enum {
     JOIN_MS = 3000,
     CACHE_BYTES = 64 << 20,
     REPLACE_MS = 60000, /* a trial, and as long again for the workers */
+    LOADING_MAX = 2,    /* workers that load the next generation at once */
 };
 
 struct pool {
@@ -211,15 +212,26 @@ static void refuse(struct pool *p, const struct err *why)
     p->next = NULL;
 }
 
-static void offer_all(struct pool *p)
+/* Those that are ending prepare nothing any more. */
+static bool takes_part(struct worker *w)
 {
-    p->replacing = REPLACING_PREPARING;
-    p->patience_ends_ms = clock_boot_ms() + REPLACE_MS;
-    for (int i = 0; i < p->most; i++) {
-        if (!p->workers[i].live)
+    return w->live && !atomic_load(&w->stop) && atomic_load(&w->state) != WORKER_FAILED;
+}
+
+/* A few load at once: that takes milliseconds of CPU, and with more workers than cores all of them
+ * would stand still for as long as the slowest. */
+static void offer_to_some(struct pool *p)
+{
+    int loading = 0;
+    for (int i = 0; i < p->most; i++)
+        loading += takes_part(&p->workers[i]) && atomic_load(&p->workers[i].handler.loading);
+    for (int i = 0; i < p->most && loading < LOADING_MAX; i++) {
+        struct worker *w = &p->workers[i];
+        if (!takes_part(w) || w->handler.asked == bundle_generation(p->next))
             continue;
-        generations_offer(&p->workers[i].handler, bundle_ref(p->next));
-        worker_nudge(&p->workers[i]);
+        generations_offer(&w->handler, bundle_ref(p->next));
+        worker_nudge(w);
+        loading++;
     }
 }
 
@@ -241,7 +253,8 @@ static void look_at_trial(struct pool *p)
         return;
     }
     bundle_seal(p->next);
-    offer_all(p);
+    p->replacing = REPLACING_PREPARING;
+    p->patience_ends_ms = clock_boot_ms() + REPLACE_MS;
 }
 
 static void go_over(struct pool *p)
@@ -252,10 +265,9 @@ static void go_over(struct pool *p)
     p->next = NULL;
     p->replacing = REPLACING_DONE;
     for (int i = 0; i < p->most; i++) {
-        if (!p->workers[i].live)
+        if (!takes_part(&p->workers[i]))
             continue;
-        atomic_store(&p->workers[i].handler.two, true); /* from now on, not from its next turn */
-        atomic_store(&p->workers[i].handler.wanted, number);
+        generations_want(&p->workers[i].handler, number);
         worker_nudge(&p->workers[i]);
     }
 }
@@ -265,7 +277,7 @@ static void look_at_workers(struct pool *p)
     uint32_t number = bundle_generation(p->next);
     for (int i = 0; i < p->most; i++) {
         struct worker *w = &p->workers[i];
-        if (!w->live || atomic_load(&w->stop) || atomic_load(&w->state) == WORKER_FAILED)
+        if (!takes_part(w))
             continue;
         if (atomic_load(&w->handler.refused) == number) {
             struct err e = w->handler.error;
@@ -293,8 +305,10 @@ static void lose_patience(struct pool *p)
 static void replace_turn(struct pool *p)
 {
     look_at_trial(p);
-    if (p->replacing == REPLACING_PREPARING)
+    if (p->replacing == REPLACING_PREPARING) {
+        offer_to_some(p);
         look_at_workers(p);
+    }
     if ((p->replacing == REPLACING_PREPARING || p->replacing == REPLACING_TRIAL) &&
         clock_boot_ms() >= p->patience_ends_ms)
         lose_patience(p);

@@ -72,22 +72,16 @@ static void post_mail(struct worker *w)
     mailbox_post(w->home.verdicts, &w->verdicts);
 }
 
-/* What the core waits for while a generation is prepared. */
-static uint32_t news(struct worker *w)
-{
-    return atomic_load(&w->handler.prepared) + atomic_load(&w->handler.refused) +
-           !atomic_load(&w->handler.two);
-}
-
 /* Runs what can run, and posts what came of it. */
 static void run_lua(struct worker *w)
 {
-    uint32_t told = news(w);
     generations_turn(&w->handler);
     metric_set(w->memory, NULL, (double)generations_memory_bytes(&w->handler));
     post_mail(w);
-    if (news(w) != told)
+    if (w->handler.news != w->told) {
+        w->told = w->handler.news;
         ev_async_send(w->home.loop, w->home.state_changed);
+    }
 }
 
 static void turn(struct worker *w)

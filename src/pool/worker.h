@@ -53,6 +53,7 @@ struct worker {
     struct ev_loop *loop;
     struct fetch *fetch;
     struct generations handler; /* in part the core's */
+    unsigned told;              /* of the handler's news */
     struct list verdicts;       /* of this turn */
     struct list questions;      /* of this turn */
     struct job **open;          /* by slot; NULL: free */
