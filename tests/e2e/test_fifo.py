@@ -42,14 +42,19 @@ def test_groups_run_in_order_and_beside_each_other(any_scene):
 
 
 def test_a_failed_one_holds_up_its_group_alone(scene):
-    scene.send("stuck", [1], "fail once")
-    scene.send("stuck", [2, 3])
+    stuck = [f"stuck{i}" for i in range(6)]  # one of their backoffs at least is long
+    for group in stuck:
+        scene.send(group, [1], "fail once")
+        scene.send(group, [2])
     scene.send("free", range(1, 21))
     with scene.start(retry={"base": 5, "cap": 5}) as host:
-        host.wait_for("the other group", lambda: len(scene.runs("done")["free"]) == 20, 20)
-        assert scene.runs("begin")["stuck"] == [1]
         scene.finish(host)
-    assert scene.runs("begin")["stuck"] == [1, 1, 2, 3]
+    begun = scene.runs("begin")
+    assert [begun[group] for group in stuck] == [[1, 1, 2]] * len(stuck)
+    check_order(scene, ["free"], 20, also=stuck)
+    times = scene.run_times("begin")
+    assert any(first < t < again for first, again, *_ in map(times.get, stuck)
+               for t in times["free"]), times
     assert set(scene.receive_counts().values()) == {1}
 
 
