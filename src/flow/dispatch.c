@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+enum { RATE_MS = 1000, RATE_QUICK_MS = 50, RATE_QUICK_COMPLETED = 20 };
+
 int dispatch_init(struct flow *f)
 {
     int workers = f->seam.workers.count;
@@ -114,11 +116,13 @@ void dispatch_kick(struct flow *f)
             f->seam.workers.ops->run(f->seam.workers.self, i, &f->dispatch.outgoing[i]);
 }
 
-/* Completions per second over the last second or so; drives the prefetch. */
+/* Completions per second over the last second or so, or less if they are many: a drain that begins
+ * should not wait a second for its first full receives. Drives the prefetch. */
 static double measured_rate(struct flow *f)
 {
     int64_t now = flow_now(f), passed_ms = now - f->dispatch.rate_ms;
-    if (passed_ms >= 1000) {
+    bool many = passed_ms >= RATE_QUICK_MS && f->dispatch.completed >= RATE_QUICK_COMPLETED;
+    if (passed_ms >= RATE_MS || many) {
         f->dispatch.completed_per_s = (double)f->dispatch.completed * 1000.0 / (double)passed_ms;
         f->dispatch.completed = 0;
         f->dispatch.rate_ms = now;
@@ -132,5 +136,6 @@ int dispatch_capacity(struct flow *f)
     int slots = dispatch_slots(f), permits = limits_permits(f, &by);
     if (slots > permits)
         slots = permits;
-    return f->options.fifo ? slots : slots + polls_prefetch(measured_rate(f), slots);
+    return f->options.fifo ? slots
+                           : slots + polls_prefetch(measured_rate(f), slots, f->options.batch);
 }

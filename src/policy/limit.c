@@ -12,6 +12,8 @@ static const double FASTER = 0.6;  /* so much below its base: the server has cha
 
 enum {
     WINDOW_MS = 1000,
+    WINDOW_QUICK_MS = 200, /* in slow start, with so many results: a short drain is over soon */
+    RESULTS_QUICK = 100,
     WINDOW_MAX_MS = 10000,
     RESULTS_MIN = 4,
     RESULTS_ENOUGH = 20,
@@ -322,11 +324,13 @@ static void close_if_due(struct limit *l, int64_t now_ms)
     double mean_ms = l->window.answered > 0 ? l->window.sum_us / 1000 / l->window.answered : 0;
     double need =
         l->probing ? RESULTS_ENOUGH : fmin(fmax(4 * most_now(l), RESULTS_MIN), RESULTS_ENOUGH);
+    bool quick = l->slow_start && !l->probing && l->window.results >= RESULTS_QUICK;
     bool refused =
         l->window.refused >= REFUSALS_ENOUGH && l->window.refused > SHARE_BAD * l->window.results;
     if (refused) /* at once: each of them costs somebody a try */
         close_window(l, now_ms);
-    else if (age_ms >= fmax(WINDOW_MS, 2 * mean_ms) && l->window.results >= need)
+    else if (age_ms >= fmax(quick ? WINDOW_QUICK_MS : WINDOW_MS, 2 * mean_ms) &&
+             l->window.results >= need)
         close_window(l, now_ms);
     else if (age_ms >= WINDOW_MAX_MS && l->window.results >= RESULTS_MIN)
         close_window(l, now_ms);

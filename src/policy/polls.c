@@ -46,9 +46,10 @@ void polls_result(struct polls *p, int asked, int came)
         p->wanted--;
 }
 
-int polls_prefetch(double completed_per_s, int slots)
+int polls_prefetch(double completed_per_s, int slots, int batch)
 {
-    if (completed_per_s >= slots)
-        return slots;
+    int most = slots > batch ? slots : batch;
+    if (completed_per_s >= most)
+        return most;
     return completed_per_s > 0 ? (int)completed_per_s : 0;
 }

@@ -36,7 +36,8 @@ struct polls_grant polls_next(struct polls *p, const struct polls_ask *ask);
 void polls_result(struct polls *p, int asked, int came);
 
 /* Messages to receive beyond free slots, so that a slot that becomes free finds work: at most
- * what one second completes, and never more than the slots. */
-int polls_prefetch(double completed_per_s, int slots);
+ * what one second completes, and never more than the slots or one receive brings. With few slots
+ * it is the receive that counts: polls for one or two messages each cost more than the work. */
+int polls_prefetch(double completed_per_s, int slots, int batch);
 
 #endif

@@ -111,11 +111,17 @@ static void empty_polls_are_spaced(void **state)
 static void prefetch_is_a_second_of_work(void **state)
 {
     (void)state;
-    assert_int_equal(polls_prefetch(0, 40), 0);
-    assert_int_equal(polls_prefetch(0.6, 40), 0);
-    assert_int_equal(polls_prefetch(12.5, 40), 12);
-    assert_int_equal(polls_prefetch(5000, 40), 40);
-    assert_int_equal(polls_prefetch(-1, 40), 0);
+    static const struct {
+        double completed_per_s;
+        int slots, batch, prefetch;
+    } cases[] = {
+        {0, 40, 10, 0},  {0.6, 40, 10, 0}, {12.5, 40, 10, 12}, {5000, 40, 10, 40},
+        {-1, 40, 10, 0}, {5, 2, 10, 5},    {300, 2, 10, 10}, /* a receive, not two messages */
+        {300, 2, 1, 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(polls_prefetch(cases[i].completed_per_s, cases[i].slots, cases[i].batch),
+                         cases[i].prefetch);
 }
 
 int main(void)
