@@ -115,6 +115,10 @@ demo:
 bench: all
 	scripts/bench
 
+# No tuning against fixed limits, on a real Keycloak: the settings are at the top of the script.
+bench-steer: all
+	HOST_BIN=$(abspath $(BUILD)/host) scripts/bench-steer
+
 # Memory and time of so many remembered keys. make bench-keys [KEYS=10000000]
 KEYS ?= 10000000
 $(BUILD)/bench-keys: tests/bench/keys.c $(call archive,base policy)
@@ -131,5 +135,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all build-unit sim tools soak mutants mutate flags check test demo bench bench-keys format install clean
+.PHONY: all build-unit sim tools soak mutants mutate flags check test demo bench bench-steer bench-keys format install clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
