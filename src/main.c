@@ -9,10 +9,11 @@
 
 static const struct command commands[] = {
     {"run", "consume a queue with a handler, until stopped", true, cmd_run},
+    {"dev", "the same, with a queue and a Keycloak inside; reloads on save", true, cmd_dev},
     {"init", "a new handler, its test, a sample event, a config file", true, cmd_init},
     {"invoke", "one message through a handler; sends only with --live", true, cmd_invoke},
     {"check", "look at a handler and its configuration", false, cmd_check},
-    {"sandbox", "stand-in SQS and Keycloak servers, in memory", true, cmd_sandbox},
+    {"sandbox", "stand-in SQS and Keycloak servers, in memory", false, cmd_sandbox},
     {"send", "put messages on a queue", true, cmd_send},
     {"test", "run *_test.lua files against handlers, on fakes", true, cmd_test},
     {"status", "what a running host does, and what holds it", false, cmd_status},

@@ -16,6 +16,7 @@ struct command {
  * flushes stdout, and makes EXIT_FAILED of a command whose output could not be written. */
 int command_main(const struct command *commands, int argc, char **argv);
 
+int cmd_dev(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_invoke(int argc, char **argv);
 int cmd_check(int argc, char **argv);

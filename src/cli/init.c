@@ -141,7 +141,8 @@ static int make(const char *dir, struct err *e)
         if (write_template(dir, &templates[i], name, e) != 0)
             return -1;
     bool here = strcmp(dir, ".") == 0;
-    printf("\nNext:  %s%s%shost test\n", here ? "" : "cd ", here ? "" : dir, here ? "" : " && ");
+    printf("\nNext:  %s%s%shost test && host dev\n", here ? "" : "cd ", here ? "" : dir,
+           here ? "" : " && ");
     return EXIT_DONE;
 }
 

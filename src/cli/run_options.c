@@ -1,6 +1,7 @@
 #include "cli/run_options.h"
 
 #include "base/exit.h"
+#include "cli/key_flags.h"
 #include "cli/options.h"
 #include "conf/keys.h"
 
@@ -41,30 +42,6 @@ static void put_keys(FILE *out)
         put_key(out, &conf_keys[i]);
 }
 
-static int take_flag(void *arg, const struct cli_option *option, const char *value, struct err *e)
-{
-    (void)e;
-    for (size_t i = 0; i < conf_keys_count; i++)
-        if (conf_keys[i].flag && strcmp(conf_keys[i].flag + 2, option->name) == 0)
-            conf_request_flag(arg, conf_keys[i].flag, value);
-    return 0;
-}
-
-/* The flags of the key table, appended to the command's own options. */
-static void add_key_flags(struct cli_option *options, int count, struct conf_request *request)
-{
-    for (size_t i = 0; i < conf_keys_count && count < OPTIONS_MAX - 1; i++) {
-        const struct conf_key *key = &conf_keys[i];
-        if (key->flag)
-            options[count++] = (struct cli_option){.name = key->flag + 2,
-                                                   .arg = key->arg,
-                                                   .help = key->help,
-                                                   .each = take_flag,
-                                                   .each_arg = request};
-    }
-    options[count] = (struct cli_option){0};
-}
-
 static int read_patience(const char *text, struct run_options *o, struct err *e)
 {
     o->patience_s = 60;
@@ -99,7 +76,7 @@ int run_options_parse(int argc, char **argv, struct run_options *o, struct err *
          .flag = &o->watch,
          .help = "reload when a file of the handler or the configuration changes"},
     };
-    add_key_flags(options, 5, &o->conf);
+    key_flags_add(options, 5, OPTIONS_MAX, NULL, &o->conf);
     const struct cli_usage usage = {.command = "run",
                                     .operands = "HANDLER",
                                     .about = about,

@@ -113,7 +113,7 @@ struct conf {
  * read during the call. */
 enum { CONF_FLAGS_MAX = 32 };
 struct conf_flag {
-    const char *flag; /* as in keys.c: "--queue-url" */
+    const char *flag; /* as in keys.c: "--queue-url"; or a key, which the command itself fixes */
     const char *value;
 };
 struct conf_request {

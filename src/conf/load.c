@@ -60,7 +60,7 @@ static int read_flags(struct conf *c, const struct conf_request *r, struct err *
 {
     for (int i = 0; i < r->flag_count; i++) {
         const char *flag = r->flags[i].flag, *text = r->flags[i].value;
-        const struct conf_key *key = conf_key_by_flag(flag);
+        const struct conf_key *key = *flag == '-' ? conf_key_by_flag(flag) : conf_key_find(flag);
         int rc;
         if (!key)
             return err_set(e, EXIT_USAGE, "there is no setting with the flag %s", flag);

@@ -396,6 +396,11 @@ struct admin *admin_new(struct ev_loop *loop, const struct running *r, const cha
     return a;
 }
 
+const char *admin_address(const struct admin *a)
+{
+    return a && a->tcp.httpd ? httpd_name(a->tcp.httpd) : NULL;
+}
+
 void admin_turn(struct admin *a)
 {
     if (a && a->tcp.httpd)

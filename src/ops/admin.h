@@ -25,7 +25,8 @@ struct admin_events {
 /* `queue_name` is for the socket's name. NULL: no memory. `r` must outlive it. */
 struct admin *admin_new(struct ev_loop *loop, const struct running *r, const char *queue_name,
                         const struct admin_events *events);
-void admin_free(struct admin *a); /* removes the socket's file; NULL is fine */
-void admin_turn(struct admin *a); /* after each turn of the loop; NULL is fine */
+void admin_free(struct admin *a);                 /* removes the socket's file; NULL is fine */
+const char *admin_address(const struct admin *a); /* "127.0.0.1:9180"; NULL: nowhere */
+void admin_turn(struct admin *a);                 /* after each turn of the loop; NULL is fine */
 
 #endif

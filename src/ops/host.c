@@ -75,7 +75,8 @@ static void watch_files(void *arg)
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         const char *path;
         for (int i = 0; all[k] && (path = bundle_nth(all[k], i)); i++)
-            rc |= file_watch_add(h->watch, path, &e);
+            if (*path != BUNDLE_BUILT_IN)
+                rc |= file_watch_add(h->watch, path, &e);
     }
     if (rc != 0)
         log_with(LOG_ERROR, "some changes will not be seen", LF_TEXT("error", e.text));

@@ -14,6 +14,10 @@ struct host_options {
     bool watch; /* reload when a file of the handler, or the configuration, changes */
     bool until_empty;
     double patience_s;
+    /* Once it consumes the queue, or NULL. `admin`: where the admin server listens; NULL: nowhere
+     */
+    void (*up)(void *arg, const char *admin);
+    void *arg;
 };
 
 /* Returns the exit code (base/exit.h); everything that went wrong has been logged. */

@@ -84,6 +84,8 @@ static void on_ready(void *arg)
              LF_INT("workers_min", h->conf->workers.min),
              LF_INT("workers_max", h->conf->workers.max), LF_INT("slots", h->conf->slots),
              LF_TEXT("keycloak", h->conf->keycloak.url));
+    if (h->options->up)
+        h->options->up(h->options->arg, admin_address(h->admin));
 }
 
 static int exit_code_of(enum flow_end end)

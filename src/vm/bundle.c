@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/exit.h"
 #include "base/list.h"
+#include "vm/embed.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -109,10 +110,23 @@ static int read_all(FILE *f, const char *path, struct buf *out, struct err *e)
     return out->failed ? err_set(e, EXIT_CONFIG, "%s: no memory to read it", path) : 0;
 }
 
+/* As read_file. */
+static int read_built_in(const char *name, struct buf *out, struct err *e)
+{
+    size_t len;
+    const char *text = embed_find(name, &len);
+    if (!text)
+        return 1;
+    buf_add(out, text, len);
+    return out->failed ? err_set(e, EXIT_CONFIG, "%s: no memory to read it", name) : 0;
+}
+
 /* 1: there is no such file. */
 static int read_file(const char *path, struct buf *out, struct err *e)
 {
     struct stat st;
+    if (*path == BUNDLE_BUILT_IN)
+        return read_built_in(path + 1, out, e);
     FILE *f = fopen(path, "re");
     int rc;
     if (!f && (errno == ENOENT || errno == ENOTDIR))

@@ -3,7 +3,10 @@
  *
  * One thread fills it, by loading the handler for the first time: what is asked for is read from
  * the disk and kept. After bundle_seal, which must happen before others see it, it is only read, by
- * any thread, and the disk is not asked any more: a file that was not there is not there. */
+ * any thread, and the disk is not asked any more: a file that was not there is not there.
+ *
+ * A path that begins with BUNDLE_BUILT_IN is one below lua/ in the binary:
+ * "=examples/register.lua". */
 #ifndef VM_BUNDLE_H
 #define VM_BUNDLE_H
 
@@ -12,6 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define BUNDLE_BUILT_IN '='
 
 struct bundle;
 
