@@ -1,4 +1,5 @@
-"""Every small change to flow/ and policy/, each run against their unit tests and the simulator.
+"""Small changes to flow/ and policy/, each run against their unit tests and the simulator: negated
+conditions, numbers and borders off by one, dropped calls.
 
     mechanical.py [--build FOLDER] [--jobs N] [--file PART] [--again] [--quick] [--list]
 
@@ -7,6 +8,7 @@ file `survivors` beside this one; one that is not fails the run. What each mutan
 to FOLDER/mutants.tsv.
 
     --file PART  only files with PART in their name
+    --all        every other change that a machine can think of, too
     --again      only what survived the run before, by FOLDER/mutants.tsv
     --quick      some hundred seeds and no sanitizer
     --list       the changes, untried
@@ -24,7 +26,7 @@ import operators
 from workbench import ROOT, Failed, Unbuildable, Workbench
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NAMING_SEEDS, QUICK_SEEDS, LONG_SEEDS, SANITIZED_SEEDS = 40, 300, 4000, 300
+QUICK_SEEDS, LONG_SEEDS, SANITIZED_SEEDS = 300, 4000, 300
 UNIT_S, QUICK_S, LONG_S = 3, 8, 120
 WHY = ("equivalent", "performance", "unreachable", "log", "redundant")
 
@@ -108,8 +110,8 @@ class Worker:
                 return trial
             self.fast.link()
             trial.unit = self.fast.run_units(tests_for(trial.path), UNIT_S).test
-            seeds = NAMING_SEEDS if trial.unit else QUICK_SEEDS  # to know also who else sees it
-            trial.sim = self.sims(self.fast, 1, seeds, QUICK_S)
+            if not trial.unit:
+                trial.sim = self.sims(self.fast, 1, QUICK_SEEDS, QUICK_S)
             if self.asan and not trial.unit and not trial.sim:
                 self.asan.put(changed)
                 self.asan.link()
@@ -136,14 +138,15 @@ def _try(trial):
     return _worker.try_out(trial)
 
 
-def trials_for(part):
+def trials_for(part, everything):
     trials = []
     for path in sorted(glob.glob(os.path.join(ROOT, "src", "flow", "*.c")) +
                        glob.glob(os.path.join(ROOT, "src", "policy", "*.c"))):
         path = os.path.relpath(path, ROOT)
         if part in path:
             with open(os.path.join(ROOT, path)) as f:
-                trials += [Trial(path, c) for c in operators.changes_of(f.read())]
+                trials += [Trial(path, c) for c in operators.changes_of(f.read())
+                           if everything or c.kind != "other"]
     return trials
 
 
@@ -204,11 +207,12 @@ def main():
     p.add_argument("--build", default="build")
     p.add_argument("--jobs", type=int, default=os.cpu_count())
     p.add_argument("--file", default="")
+    p.add_argument("--all", action="store_true")
     p.add_argument("--again", action="store_true")
     p.add_argument("--quick", action="store_true")
     p.add_argument("--list", action="store_true")
     options = p.parse_args()
-    trials = trials_for(options.file)
+    trials = trials_for(options.file, options.all)
     table = os.path.join(ROOT, options.build, "mutants.tsv")
     if options.again:
         with open(table) as f:

@@ -1,5 +1,8 @@
 """Every small change to a C file that a machine can think of.
 
+Each is of a kind: a condition `negated`, a number or border `off by one`, a `dropped call`, or
+`other`, which are as many again and mostly ask the same questions.
+
 No parser: tokens, brackets and statements are enough for code of this form. A change that does not
 compile is no mutant; whoever builds them finds that out. What only writes to the log is left
 alone: statements and functions whose names begin with log_.
@@ -37,8 +40,8 @@ class Token:
 class Change:
     """`what` names it without line numbers, so that an explanation survives edits elsewhere."""
 
-    def __init__(self, source, function, start, end, new, what=None):
-        self.function = function
+    def __init__(self, source, function, start, end, new, what=None, kind="other"):
+        self.function, self.kind = function, kind
         self.start, self.end, self.new = start, end, new
         self.line = source.count("\n", 0, start) + 1
         changed = source[:start] + new + source[end:]
@@ -77,10 +80,10 @@ class Reader:
     def text(self, i):
         return self.tokens[i].text if 0 <= i < len(self.tokens) else ""
 
-    def change(self, first, last, new, what=None):
+    def change(self, first, last, new, what=None, kind="other"):
         """Tokens first…last, both included."""
         self.changes.append(Change(self.source, self.function, self.tokens[first].start,
-                                   self.tokens[last].end, new, what))
+                                   self.tokens[last].end, new, what, kind))
 
     def piece(self, first, last):
         return self.source[self.tokens[first].start:self.tokens[last].end]
@@ -169,7 +172,7 @@ class Reader:
         if self.text(i) != "switch" and first <= last:
             whole = self.piece(first, last)
             if "log_" not in whole:
-                self.change(first, last, f"!({whole})")
+                self.change(first, last, f"!({whole})", kind="negated")
         self._expression(i + 2, close)
         if self.text(close + 1) == ";":
             return close + 2
@@ -195,9 +198,14 @@ class Reader:
         if end > i and not self._declares(i, end) and self.text(i) != "(":
             if self.text(i) != "return" or end == i + 1:
                 whole = self.piece(i, end)
-                self.change(i, end, ";", "drop: " + " ".join(whole.split()))
+                self.change(i, end, ";", "drop: " + " ".join(whole.split()),
+                            "dropped call" if self._is_call(i, end) else "other")
         self._expression(i, end)
         return end + 1
+
+    def _is_call(self, i, end):
+        return self.tokens[i].kind == "name" and self.text(i) not in {"return", "goto"} and \
+            any(self.text(k) == "(" and self.tokens[k - 1].kind == "name" for k in range(i, end))
 
     def _declares(self, i, end):
         if self.text(i) in TYPES:
@@ -213,14 +221,20 @@ class Reader:
             if t.kind == "number" or t.text in {"true", "false"}:
                 self._constant(i)
             elif t.text == "!":
-                self.change(i, i, "")
+                self.change(i, i, "", kind="negated")
             elif t.text == "?":
                 self._ternary(i)
             elif t.text in SWAPS and self._is_operator(i):
                 for new in SWAPS[t.text]:
-                    self.change(i, i, new)
+                    self.change(i, i, new, kind=self._kind_of_swap(i))
             if t.text in {"&&", "||"}:
                 self._operands(i, t.text, first, end)
+
+    def _kind_of_swap(self, i):
+        if self.text(i) in {"==", "!="}:
+            return "negated"
+        one_more = self.text(i) in {"+", "-"} and self.text(i + 1) == "1"
+        return "off by one" if one_more or self.text(i) in {"<", "<=", ">", ">="} else "other"
 
     def _is_operator(self, i):
         t, before, after = self.text(i), self.tokens[i - 1], self.text(i + 1)
@@ -234,14 +248,15 @@ class Reader:
     def _constant(self, i):
         text = self.text(i)
         if text in {"true", "false"}:
-            self.change(i, i, "false" if text == "true" else "true")
+            self.change(i, i, "false" if text == "true" else "true", kind="negated")
             return
         digits = re.match(r"\d+(?=[uUlL]*$)", text)
         if not digits:
             return
         n = int(digits.group())
         for new in [1] if n == 0 else [0] if n == 1 else [n + 1, n - 1] if n < 10 else [n * 2, n // 2]:
-            self.change(i, i, str(new) + text[len(digits.group()):])
+            self.change(i, i, str(new) + text[len(digits.group()):],
+                        kind="off by one" if abs(new - n) == 1 else "other")
 
     def _ternary(self, i):
         colon = self._skip_to(i + 1, {":"})
