@@ -144,7 +144,6 @@ static void finish(struct flow *f, struct shared_claim *c)
 
 static void settle_acked(struct flow *f, struct message *m)
 {
-    list_remove(&m->node);
     f->claims.recording--;
     m->key->holder = NULL;
     m->key = NULL;
@@ -475,13 +474,12 @@ void claims_abandon(struct flow *f, struct shared_claim *c)
     claims_free(f, c);
 }
 
-bool claims_leave(struct flow *f, struct message *m)
+void claims_leave(struct flow *f, struct message *m)
 {
     if (m->state != CLAIMING)
-        return false;
+        return;
     list_remove(&m->node);
     f->claims.waiting--;
-    return true;
 }
 
 void claims_settle_now(struct flow *f, struct message *m)

@@ -393,7 +393,7 @@ int claims_take(struct flow *f, struct key *k); /* the holder goes on when it is
 void claims_acked(struct flow *f, struct message *m);
 void claims_free(struct flow *f, struct shared_claim *c);
 void claims_abandon(struct flow *f, struct shared_claim *c); /* it is left to expire */
-bool claims_leave(struct flow *f, struct message *m);        /* false: it is not CLAIMING */
+void claims_leave(struct flow *f, struct message *m);        /* unless it is CLAIMING: nothing */
 void claims_settle_now(struct flow *f, struct message *m);   /* RECORDING: no more waiting */
 void claims_hurry(struct flow *f);                           /* all of them */
 void claims_give_back(struct flow *f, void (*put)(struct flow *, struct message *));

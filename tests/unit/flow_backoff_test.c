@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/metric_text.h"
 #include "flow_world.h"
 
 #include <cmocka.h>
@@ -96,6 +97,40 @@ static void failed_entries_come_again_alone(void **state)
     assert_int_equal(w.batches[0]->count, 1);
     assert_string_equal(w.batches[0]->entries[0].handle, "h2");
     world_end(&w);
+}
+
+/* The metric names the call and what the queue said. */
+static void failed_entries_are_counted(void **state)
+{
+    static const struct metric_desc desc = {.name = "t_failed_total",
+                                            .help = "Failed.",
+                                            .type = METRIC_COUNTER,
+                                            .labels = {"op", "code"},
+                                            .series_max = 4};
+    (void)state;
+    struct metrics *ms = metrics_new();
+    struct flow_options o = world_options();
+    o.entries_failed = metrics_open(ms, 0, &desc, NULL);
+    world_begin(&w, &o, 1, 4);
+    for (int i = 1; i <= 3; i++) {
+        world_bring(&w, i, 1);
+        world_verdict(&w, (char[]){'m', (char)('0' + i), 0}, i == 1 ? OUTCOME_ACK : OUTCOME_RETRY);
+        world_pass(&w, 5);
+        struct queue_batch *b = world_take_batch(&w);
+        b->entries[0].ok = false;
+        b->entries[0].sender_fault = true;
+        strcpy(b->entries[0].code, i == 2 ? "" : "Code");
+        b->done(b);
+    }
+    struct buf out;
+    buf_init(&out);
+    metrics_text(ms, &out);
+    assert_non_null(strstr(out.data, "{op=\"delete\",code=\"Code\"} 1\n"));
+    assert_non_null(strstr(out.data, "{op=\"change\",code=\"Code\"} 1\n"));
+    assert_non_null(strstr(out.data, "{op=\"change\",code=\"none\"} 1\n"));
+    buf_free(&out);
+    world_end(&w);
+    metrics_free(ms);
 }
 
 /* Two that fail at different times: each at its own. */
@@ -299,6 +334,7 @@ int main(void)
         cmocka_unit_test(settlement_backs_off),
         cmocka_unit_test(settlement_heeds_the_queue),
         cmocka_unit_test(failed_entries_come_again_alone),
+        cmocka_unit_test(failed_entries_are_counted),
         cmocka_unit_test(each_comes_at_its_time),
         cmocka_unit_test(given_up_with_the_lease),
         cmocka_unit_test(given_up_is_left_for_later),

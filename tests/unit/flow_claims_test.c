@@ -9,82 +9,7 @@
 
 #include <cmocka.h>
 
-enum { CALLS = 32, CLAIM_MS = 58000 };
-
-static struct world w;
-static struct shared_call *calls[CALLS];
-static int call_count;
-
-static void start_calls(void *self, struct list *list)
-{
-    struct list *node;
-    (void)self;
-    while ((node = list_pop(list))) {
-        struct shared_call *c = list_entry(node, struct shared_call, node);
-        c->sent_ms = w.now_ms;
-        calls[call_count++] = c;
-    }
-}
-
-static void begin_with(bool closed, int slots)
-{
-    static const struct shared_ops ops = {start_calls};
-    struct flow_options o = world_options();
-    o.key = "/k";
-    o.claim_ms = CLAIM_MS;
-    o.remember_ms = 3600000;
-    o.claims_closed = closed;
-    call_count = 0;
-    world_begin_shared(&w, &o, 1, slots, (struct shared){&ops, NULL, 5000});
-}
-
-static void begin(bool closed)
-{
-    begin_with(closed, 10);
-}
-
-static void answer_at(int i, enum shared_op op, enum shared_answer with)
-{
-    assert_true(call_count > i);
-    struct shared_call *c = calls[i];
-    memmove(calls + i, calls + i + 1, sizeof *calls * (size_t)(--call_count - i));
-    assert_int_equal(c->op, op);
-    c->answer = with;
-    c->wait_ms = with == SHARED_HELD ? 20000 : -1;
-    c->done(c);
-}
-
-/* Answers the oldest call, which is of that kind. */
-static void answer(enum shared_op op, enum shared_answer with)
-{
-    answer_at(0, op, with);
-}
-
-/* Answers the claim of that key. */
-static void answer_claim_of(const char *key, enum shared_answer with)
-{
-    int i = 0;
-    while (i < call_count && strcmp(calls[i]->key, key) != 0)
-        i++;
-    answer_at(i, SHARED_CLAIM, with);
-}
-
-/* Two messages with keys of their own; or the first of them alone. */
-static void bring_some(int count)
-{
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
-    list_append(&r->jobs, &world_job_with("a", "{\"k\":1}", NULL)->node);
-    if (count > 1)
-        list_append(&r->jobs, &world_job_with("b", "{\"k\":2}", NULL)->node);
-    r->done(r);
-}
-
-static void bring(void)
-{
-    bring_some(1);
-}
+#include "flow_claims.h"
 
 static void claimed_run_told_and_deleted(void **state)
 {
@@ -94,6 +19,7 @@ static void claimed_run_told_and_deleted(void **state)
     assert_int_equal(world_running_count(&w), 0);
     assert_string_equal(calls[0]->key, "1");
     assert_int_equal(calls[0]->for_ms, CLAIM_MS);
+    assert_int_equal(calls[0]->body_len, strlen("{\"k\":1}"));
     answer(SHARED_CLAIM, SHARED_OK);
     assert_int_equal(world_running_count(&w), 1);
     world_verdict(&w, "a", OUTCOME_ACK);
@@ -133,6 +59,8 @@ static void failure_frees(void **state)
     answer(SHARED_CLAIM, SHARED_OK);
     world_verdict(&w, "a", OUTCOME_RETRY);
     assert_string_equal(calls[0]->token, token);
+    assert_null(calls[0]->body);
+    assert_int_equal(calls[0]->body_len, 0);
     answer(SHARED_FREE, SHARED_OK);
     world_end(&w);
 }
@@ -192,6 +120,12 @@ static void lost_claim_fences(void **state)
     assert_true(atomic_load(&world_running(&w, "a")->fence));
     assert_true(atomic_load(&world_running(&w, "a")->lease_lost));
     assert_int_equal(flow_counts(w.flow)->claims_lost, 1);
+    for (int i = 0; i < 2 * CLAIM_MS; i += 1000) {
+        world_answer_all(&w); /* its lease goes on, and does not make up for the claim */
+        world_pass(&w, 1000);
+    }
+    assert_true(atomic_load(&world_running(&w, "a")->lease_lost));
+    assert_int_equal(call_count, 0);
     world_verdict(&w, "a", OUTCOME_ACK);
     answer(SHARED_DONE, SHARED_OK);
     world_end(&w);

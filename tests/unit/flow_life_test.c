@@ -135,6 +135,10 @@ static void acked_key_is_deleted_unrun(void **state)
     world_pass(&w, 5);
     assert_int_equal(w.batches[0]->op, QUEUE_DELETE);
     assert_string_equal(w.batches[0]->entries[0].handle, "h1b");
+    assert_int_equal(flow_counts(w.flow)->deleted_unrun, 0);
+    world_answer_all(&w);
+    assert_int_equal(flow_counts(w.flow)->acked, 2);
+    assert_int_equal(flow_counts(w.flow)->deleted_unrun, 1);
     world_end(&w);
 }
 

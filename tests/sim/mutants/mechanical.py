@@ -16,6 +16,7 @@ to FOLDER/mutants.tsv.
 import argparse
 import atexit
 import collections
+import copy
 import glob
 import multiprocessing
 import os
@@ -27,7 +28,7 @@ from workbench import ROOT, Failed, Unbuildable, Workbench
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 QUICK_SEEDS, LONG_SEEDS, SANITIZED_SEEDS = 300, 4000, 300
-UNIT_S, QUICK_S, LONG_S = 3, 8, 120
+UNIT_S, QUICK_S, LONG_S = 6, 8, 120
 WHY = ("equivalent", "performance", "unreachable", "log", "redundant")
 
 
@@ -91,6 +92,13 @@ class Worker:
         with open(self.fast.objects[path], "rb") as f:
             return f.read()
 
+    def twin(self):
+        other = copy.copy(self)
+        other.originals = {}
+        other.fast = self.fast.twin()
+        other.asan = self.asan and self.asan.twin()
+        return other
+
     def close(self):
         for bench in filter(None, (self.fast, self.asan)):
             bench.close()
@@ -128,10 +136,9 @@ class Worker:
 _worker = None
 
 
-def _start(build, quick):
+def _start():
     global _worker
-    _worker = Worker(build, quick)
-    atexit.register(_worker.close)
+    _worker = _worker.twin()
 
 
 def _try(trial):
@@ -148,6 +155,24 @@ def trials_for(part, everything):
                 trials += [Trial(path, c) for c in operators.changes_of(f.read())
                            if everything or c.kind != "other"]
     return trials
+
+
+def rows_of(table):
+    """→ (file, function, what) → row, of earlier runs"""
+    rows = {}
+    if os.path.exists(table):
+        with open(table) as f:
+            for row in f:
+                _state, _unit, _sim, place, function, what, _old = row.split("\t")
+                rows[(place.split(":")[0], function, what)] = row
+    return rows
+
+
+def save(table, done):
+    rows = rows_of(table)
+    rows.update(((t.path, t.change.function, t.change.what), t.row() + "\n") for t in done)
+    with open(table, "w") as f:
+        f.writelines(rows.values())
 
 
 def explanations():
@@ -203,6 +228,7 @@ def report(trials, known):
 
 
 def main():
+    global _worker
     p = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1].strip())
     p.add_argument("--build", default="build")
     p.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -215,9 +241,8 @@ def main():
     trials = trials_for(options.file, options.all)
     table = os.path.join(ROOT, options.build, "mutants.tsv")
     if options.again:
-        with open(table) as f:
-            before = {tuple(r.split("\t")[4:6]) for r in f if r.startswith("survived")}
-        trials = [t for t in trials if (t.change.function, t.change.what) in before]
+        before = {key for key, row in rows_of(table).items() if row.startswith("survived")}
+        trials = [t for t in trials if (t.path, t.change.function, t.change.what) in before]
     if options.list:
         for t in trials:
             print(f"{t.place()} {t.change.function}: {t.change.what}")
@@ -226,8 +251,9 @@ def main():
     progress = open(f"{table}.part", "w")
     try:
         known = explanations()
-        _start(options.build, options.quick)  # whatever is to be built is built once
-        with multiprocessing.Pool(options.jobs, _start, (options.build, options.quick)) as pool:
+        _worker = Worker(options.build, options.quick)  # what all have in common is built once
+        atexit.register(_worker.close)
+        with multiprocessing.get_context("fork").Pool(options.jobs, _start) as pool:
             for t in pool.imap_unordered(_try, trials):
                 done.append(t)
                 progress.write(t.row() + "\n")
@@ -239,9 +265,7 @@ def main():
         print(e, file=sys.stderr)
         return 1
     done.sort(key=lambda t: (t.path, t.change.start, t.change.new))
-    if not options.file and not options.again:
-        with open(table, "w") as f:
-            f.writelines(t.row() + "\n" for t in done)
+    save(table, done)
     unexplained = report(done, known)
     print(f"{len(done)} changes in {(time.time() - began) / 60:.0f} minutes; "
           f"{len(unexplained)} survivors without an explanation")

@@ -2,6 +2,7 @@
 
 Everything else is linked as make built it: a mutant costs one compilation of one file and a link.
 """
+import copy
 import os
 import re
 import resource
@@ -19,21 +20,38 @@ WRAP = "-Wl,--wrap=job_free,--wrap=calloc,--wrap=malloc"  # as the Makefile link
 
 MAIN = """
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #define RUNS(test) int test##_main(void);
-#define RUN(test)                                                                                  \\
-    if (strcmp(argv[i], #test) == 0 && test##_main() != 0)                                         \\
-        return 1;
+#define RUN(test) if (strcmp(name, #test) == 0) return test##_main();
 int sim_main(int, char **);
 %s
+static int run(const char *name)
+{
+%s
+    return 1;
+}
+
+/* Each in a process of its own: what one sets, as the log's level, is not the next one's. */
+static int failed(const char *name)
+{
+    int status;
+    fprintf(stderr, "UNIT %%s\\n", name);
+    pid_t pid = fork();
+    if (pid == 0)
+        exit(run(name)); /* with the look for leaks */
+    return pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "unit") != 0)
         return sim_main(argc, argv);
-    for (int i = 2; i < argc; i++) {
-        fprintf(stderr, "UNIT %%s\\n", argv[i]);
-%s
-    }
+    for (int i = 2; i < argc; i++)
+        if (failed(argv[i]))
+            return 1;
     return 0;
 }
 """
@@ -85,6 +103,12 @@ class Workbench:
         said = self._make("flags").splitlines()
         self.compiler, self.cflags, self.ldflags, self.libs, self.shared = map(shlex.split, said)
         self.cflags = [f for f in self.cflags if f not in ("-MMD", "-MP", "-Werror")] + ["-w"]
+
+    def twin(self):
+        """Another with what both have in common, for one more process; it goes with this one."""
+        other = copy.copy(self)
+        other.folder = tempfile.mkdtemp(dir=self.folder)
+        return other
 
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)
