@@ -264,20 +264,23 @@ static void frees_are_tried_three_times(void **state)
 static void the_drains_end_does_not_wait_for_the_store(void **state)
 {
     (void)state;
-    begin(false);
-    bring();
-    answer(SHARED_CLAIM, SHARED_OK);
-    world_verdict(&w, "a", OUTCOME_ACK);
-    flow_drain(w.flow);
-    world_pass(&w, 1000);
-    assert_int_equal(w.batch_count, 0);
-    flow_drain(w.flow); /* time is up */
-    world_pass(&w, 5);
-    assert_int_equal(w.batch_count, 1);
-    assert_int_equal(w.batches[0]->op, QUEUE_DELETE);
-    assert_int_equal(flow_counts(w.flow)->unfenced, 1);
-    world_answer_all(&w);
-    world_end(&w);
+    for (int extending = 0; extending < 2; extending++) {
+        begin(false);
+        bring();
+        answer(SHARED_CLAIM, SHARED_OK);
+        world_verdict(&w, "a", OUTCOME_ACK);
+        flow_drain(w.flow);
+        world_pass(&w, extending ? 15000 : 1000);
+        assert_int_equal(w.batch_count, extending);
+        flow_drain(w.flow); /* time is up */
+        world_answer_all(&w);
+        world_pass(&w, 5);
+        assert_int_equal(w.batch_count, 1);
+        assert_int_equal(w.batches[0]->op, QUEUE_DELETE);
+        assert_int_equal(flow_counts(w.flow)->unfenced, 1);
+        world_answer_all(&w);
+        world_end(&w);
+    }
 }
 
 /* The delete waits for the store no longer than for the lease. */
