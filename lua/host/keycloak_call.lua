@@ -93,6 +93,8 @@ local function role_for(method, path)
         return reading and "view-realm" or "manage-realm"
     elseif path:find("^/clients") then
         return reading and "view-clients" or "manage-clients"
+    elseif path:find("^/organizations") then
+        return reading and "view-organizations" or "manage-organizations"
     elseif path:find("^/partialImport") then
         return "manage-realm"
     end
@@ -131,14 +133,21 @@ local function reasons(body)
     return table.concat(all, "; ")
 end
 
+-- What a handler or its configuration says wrong, and Keycloak's own trouble.
+local NOT_OF_DATA = { "^Could not", "^Invalid json representation", "^Client doesn't exist",
+    "^Client id missing", "^Invalid redirect uri", "^Provided invalid required actions" }
+
 -- Is a 400 Keycloak's own verdict on the data? Without its JSON it is a proxy's word; "Could not
 -- create user" and the like are a trouble of its database, "Invalid json representation" names a
 -- field that it does not know, so the handler is wrong and not the event: those may pass later.
 local function is_verdict(body)
     if body.field or body.errors then return true end
     local text = body.errorMessage or body.error
-    return type(text) == "string" and text ~= "invalid_request" and not text:find("^Could not")
-        and not text:find("^Invalid json representation")
+    if type(text) ~= "string" or text == "invalid_request" then return false end
+    for _, pattern in ipairs(NOT_OF_DATA) do
+        if text:find(pattern) then return false end
+    end
+    return true
 end
 
 -- What the status means for the message. Fills in the error's fields and returns words of ours.
@@ -168,6 +177,8 @@ local function judge(e, api, method, path, body)
         e.field, e.errors = body.field, body.errors
     elseif status >= 300 and status < 400 then
         return "a redirection is not followed: does keycloak.url name the server itself?"
+    elseif status == 500 and tostring(body.errorMessage):find("^Failed to send") then
+        return "is the realm's SMTP server set, and can Keycloak reach it?"
     elseif status >= 500 then
         e.outcome_unknown = method == "POST" or nil
         -- A group that vanished and a lost race look like this too: perhaps this message's own
@@ -265,7 +276,7 @@ function M.send(api, method, path, opts)
     for _, status in ipairs(opts.expect or {}) do welcome = welcome or status == answer.status end
     local value = body_of(answer)
     if opts.absent and answer.status == 404 and type(value) == "table" then
-        welcome = value.error == opts.absent
+        welcome = (value.error or value.errorMessage) == opts.absent
     end
     if not welcome then failure(api, method, path, answer, value) end
     return answer, value

@@ -1,9 +1,9 @@
---- users.ensure: afterwards the user exists and has its groups and realm roles, whatever an
+--- users.ensure: afterwards the user exists and has its groups and its roles, whatever an
 -- earlier attempt left half done.
 --
 -- It creates first and looks only when Keycloak says "exists", so that a registration costs one
--- POST (and one more if it has realm roles). A message that comes again is looked up first: its
--- earlier run may have been cut off after the POST.
+-- POST (and one more if it has realm roles, and for each client whose roles it has). A message that
+-- comes again is looked up first: its earlier run may have been cut off after the POST.
 --
 -- How does it know an account that it made itself? This matters after a crash between the POST
 -- and the roles: the message comes again, finds the account, and has to finish it; but an account
@@ -25,7 +25,7 @@
 -- to name the millisecond of an account to have it taken for ours.
 --
 -- Groups go with the POST: Keycloak creates the user and its memberships in one transaction, so
--- only realm roles can be half done. A role that hangs on a group needs no second call at all.
+-- only roles can be half done. A role that hangs on a group needs no second call at all.
 
 local call = require "host.keycloak_call"
 local fold = require "host.keycloak_fold"
@@ -52,6 +52,28 @@ local function list_of(value, what)
     return list
 end
 
+-- Every role that is wanted: { name =, client = its client id, nil for a realm role }.
+local function roles_of(rep)
+    local list = {}
+    for _, name in ipairs(list_of(rep.realmRoles, "realmRoles")) do
+        list[#list + 1] = { name = name }
+    end
+    local given = rep.clientRoles
+    if given == nil or given == json.null then return list end
+    if type(given) ~= "table" or #given > 0 then
+        usage("clientRoles is a table of client ids, each with a list of names")
+    end
+    local clients = {}
+    for client in pairs(given) do clients[#clients + 1] = client end
+    table.sort(clients) -- errors and requests come in the same order each time
+    for _, client in ipairs(clients) do
+        for _, name in ipairs(list_of(given[client], "clientRoles." .. client)) do
+            list[#list + 1] = { name = name, client = client }
+        end
+    end
+    return list
+end
+
 local function text_or_nil(value)
     if value == nil or value == json.null or value == "" then return nil end
     return tostring(value)
@@ -73,14 +95,11 @@ local function plan(rep, opts)
     opts = opts or {}
     local w = {
         body = {}, username = text_or_nil(rep.username), email = text_or_nil(rep.email),
-        groups = list_of(rep.groups, "groups"), roles = list_of(rep.realmRoles, "realmRoles"),
+        groups = list_of(rep.groups, "groups"), roles = roles_of(rep),
         adopt = opts.adopt or rep.adopt, match = opts.match or rep.match,
     }
     if w.match ~= nil and w.match ~= "username" then
         usage("match is \"username\" or left out")
-    end
-    if rep.clientRoles ~= nil and rep.clientRoles ~= json.null then
-        usage("clientRoles cannot be given yet; realmRoles and groups can")
     end
     for name, value in pairs(rep) do
         if value ~= json.null and not OURS[name] then w.body[name] = value end
@@ -94,18 +113,27 @@ end
 
 -- Ids of the groups and roles, before anything is created: a wrong name stops here, by name.
 local function resolve(api, w)
-    w.group_of, w.role_of = {}, {}
+    w.group_of = {}
     for i, path in ipairs(w.groups) do
         w.group_of[path] = names.existing_group(api, path)
         w.body.groups = w.body.groups or {}
         w.body.groups[i] = w.group_of[path].path
     end
-    for _, name in ipairs(w.roles) do w.role_of[name] = names.existing_role(api, name) end
+    for _, role in ipairs(w.roles) do
+        role.found = role.client and names.existing_client_role(api, role.client, role.name)
+            or names.existing_role(api, role.name)
+    end
 end
 
 local function forget_names(api, w)
     for _, path in ipairs(w.groups) do names.forget(api, "group", path) end
-    for _, name in ipairs(w.roles) do names.forget(api, "role", name) end
+    for _, role in ipairs(w.roles) do
+        if role.client then
+            names.forget_client_role(api, role.client, role.name)
+        else
+            names.forget(api, "role", role.name)
+        end
+    end
 end
 
 -- What follows may give rights to the account, so Keycloak's word is checked: it asks its database,
@@ -207,27 +235,56 @@ local function create(api, w)
     return user, true
 end
 
-local function add_roles(api, id, roles)
-    if #roles == 0 then return end
-    local list = {}
-    for i, role in ipairs(roles) do list[i] = { id = role.id, name = role.name } end
-    call.send(api, "POST", { "users", id, "role-mappings", "realm" }, { json = list })
+-- Where a role is mapped to a user: those of one client, and the realm's, go in one request.
+local function mapping_path(id, role)
+    if role.client then
+        return { "users", id, "role-mappings", "clients", role.found.client_uuid }
+    end
+    return { "users", id, "role-mappings", "realm" }
 end
 
-local function lacking(api, path, wanted, by_name)
-    local missing, has = {}, {}
-    if #wanted == 0 then return missing end
-    local _, list = call.send(api, "GET", path)
-    for _, one in ipairs(list or {}) do has[one.id] = true end
-    for _, name in ipairs(wanted) do
-        if not has[by_name[name].id] then missing[#missing + 1] = by_name[name] end
+-- Calls f(path, its roles) for the realm and for each client, in the order of the roles.
+local function each_mapping(id, roles, f)
+    local lists, order = {}, {}
+    for _, role in ipairs(roles) do
+        local key = role.client or false
+        if not lists[key] then
+            lists[key] = {}
+            order[#order + 1] = key
+        end
+        table.insert(lists[key], role)
     end
-    return missing
+    for _, key in ipairs(order) do f(mapping_path(id, lists[key][1]), lists[key]) end
+end
+
+local function add_roles(api, id, roles)
+    each_mapping(id, roles, function(path, list)
+        local body = {}
+        for i, role in ipairs(list) do body[i] = { id = role.found.id, name = role.found.name } end
+        call.send(api, "POST", path, { json = body })
+    end)
+end
+
+local function ids_at(api, path)
+    local _, list = call.send(api, "GET", path)
+    local has = {}
+    for _, one in ipairs(list or {}) do has[one.id] = true end
+    return has
 end
 
 local function lacks(api, id, w)
-    return lacking(api, { "users", id, "groups" }, w.groups, w.group_of),
-        lacking(api, { "users", id, "role-mappings", "realm" }, w.roles, w.role_of)
+    local groups, roles = {}, {}
+    local has = #w.groups > 0 and ids_at(api, { "users", id, "groups" })
+    for _, path in ipairs(w.groups) do
+        if not has[w.group_of[path].id] then groups[#groups + 1] = w.group_of[path] end
+    end
+    each_mapping(id, w.roles, function(path, list)
+        local mapped = ids_at(api, path)
+        for _, role in ipairs(list) do
+            if not mapped[role.found.id] then roles[#roles + 1] = role end
+        end
+    end)
+    return groups, roles
 end
 
 -- Two adding the same at once: Keycloak answers one of them 409 (groups) or 400 (roles). That is
@@ -253,7 +310,10 @@ end
 local function described(groups, roles)
     local words = {}
     for _, group in ipairs(groups) do words[#words + 1] = "group " .. group.path end
-    for _, role in ipairs(roles) do words[#words + 1] = "realm role " .. role.name end
+    for _, role in ipairs(roles) do
+        words[#words + 1] = role.client and ("role %s of client %s"):format(role.name, role.client)
+            or "realm role " .. role.name
+    end
     return table.concat(words, ", ")
 end
 
@@ -265,9 +325,7 @@ function M.ensure(api, rep, opts)
     if w.attempt > 1 then user = look_up(api, w) end
     if not user then user, made = create(api, w) end
     if made then
-        local roles = {}
-        for i, name in ipairs(w.roles) do roles[i] = w.role_of[name] end
-        add(api, user.id, w, {}, roles)
+        add(api, user.id, w, {}, w.roles)
         return user, true
     end
     local ours = is_ours(user, w)

@@ -1,7 +1,7 @@
---- What names stand for in a realm: group paths, realm roles, and whether the e-mail is the user
--- name. Remembered for a minute in this Lua state, so that a thousand registrations into one group
--- cost one look-up, and a group that was made a moment ago is found: that it is missing is never
--- remembered.
+--- What names stand for in a realm: group paths, roles, clients, organizations, and whether the
+-- e-mail is the user name. Remembered for a minute in this Lua state, so that a thousand
+-- registrations into one group cost one look-up, and a group that was made a moment ago is found:
+-- that it is missing is never remembered.
 
 local call = require "host.keycloak_call"
 local token = require "host.token"
@@ -31,7 +31,7 @@ local function keep(key, value)
 end
 
 --- Forgets a name: a server has just answered that it is not what we thought.
--- @param kind "group" or "role"
+-- @param kind "group", "role", "client" or "organization"
 function M.forget(api, kind, name)
     local key = key_of(api, kind, name)
     if kept[key] ~= nil then kept[key], count = nil, count - 1 end
@@ -69,6 +69,69 @@ function M.role(api, name)
     return answer.status == 200 and keep(key, found) or nil
 end
 
+-- Names of two parts, of which neither has a line break.
+local function role_key(client, name) return client .. "\n" .. name end
+
+--- The client of a client id.
+-- @return the client {id, clientId, …}, or nil if there is none
+function M.client(api, client_id)
+    if type(client_id) ~= "string" or client_id == "" then
+        call.fail { kind = "usage", message = "Keycloak: a client is named by its client id; found "
+            .. tostring(client_id) }
+    end
+    local key = key_of(api, "client", client_id)
+    local client = recall(key)
+    if client then return client end
+    local _, list = call.send(api, "GET", { "clients" }, { query = { clientId = client_id } })
+    for _, one in ipairs(list or {}) do
+        if one.clientId == client_id then
+            return keep(key, { id = one.id, clientId = client_id }) -- it comes with its secret
+        end
+    end
+    return nil
+end
+
+--- The role of a client.
+-- @param client_id the client's own id, "shop"
+-- @return the role {id, name, client_uuid, …}, or nil if there is none
+-- @raise keycloak, retryable, if there is no such client
+function M.client_role(api, client_id, name)
+    if type(name) ~= "string" or name == "" then
+        call.fail { kind = "usage", message = "Keycloak: a client role is named by a string; found "
+            .. tostring(name) }
+    end
+    local client = M.existing_client(api, client_id)
+    local key = key_of(api, "role", role_key(client_id, name))
+    local role = recall(key)
+    if role then return role end
+    local answer, found = call.send(api, "GET", { "clients", client.id, "roles", name },
+        { absent = "Could not find role" })
+    if answer.status ~= 200 then return nil end
+    found.client_uuid = client.id
+    return keep(key, found)
+end
+
+--- Forgets a client's role, and the client: either may have been made anew.
+function M.forget_client_role(api, client_id, name)
+    M.forget(api, "role", role_key(client_id, name))
+    M.forget(api, "client", client_id)
+end
+
+--- The organization with exactly this name or domain.
+-- @return the organization {id, name, alias, …}, or nil if there is none
+function M.organization(api, name)
+    if type(name) ~= "string" or name == "" then
+        call.fail { kind = "usage", message = "Keycloak: an organization is named by its name or a"
+            .. " domain; found " .. tostring(name) }
+    end
+    local key = key_of(api, "organization", name)
+    local one = recall(key)
+    if one then return one end
+    local _, list = call.send(api, "GET", { "organizations" },
+        { query = { search = name, exact = true } })
+    return list and list[1] and keep(key, list[1]) or nil
+end
+
 local function demand(found, what, name, api)
     if found then return found end
     call.fail { message = ("Keycloak: there is no %s %s in realm %s: make it there, or correct the"
@@ -85,6 +148,25 @@ end
 -- @raise keycloak (retryable) with the name
 function M.existing_role(api, name)
     return demand(M.role(api, name), "realm role", name, api)
+end
+
+--- The client of a client id, which has to exist.
+-- @raise keycloak (retryable) with the client id
+function M.existing_client(api, client_id)
+    return demand(M.client(api, client_id), "client", client_id, api)
+end
+
+--- The role of a client, which has to exist.
+-- @raise keycloak (retryable) with the names
+function M.existing_client_role(api, client_id, name)
+    return demand(M.client_role(api, client_id, name), "role of client " .. tostring(client_id),
+        name, api)
+end
+
+--- The organization of a name or domain, which has to exist.
+-- @raise keycloak (retryable) with the name
+function M.existing_organization(api, name)
+    return demand(M.organization(api, name), "organization", name, api)
 end
 
 --- Does the realm take the e-mail for the user name? Any administrative role is enough to see it.

@@ -10,7 +10,8 @@ local users = require "sandbox.keycloak_users"
 
 local M = {}
 
-local SERVICE_ROLES = { "manage-users", "view-users", "query-users", "view-realm" }
+local SERVICE_ROLES = { "manage-users", "view-users", "query-users", "view-realm", "view-clients",
+    "manage-organizations" }
 
 local servers, settings -- made when they are first needed: a test may never call Keycloak
 local assuming = false
@@ -43,12 +44,24 @@ local function role_list(names)
     return list
 end
 
+-- The clients of `given.client_roles`, client id → names, as an export has them.
+local function clients_of(given)
+    local clients, roles = { { clientId = "test", secret = "test", enabled = true,
+        serviceAccountsEnabled = true } }, {}
+    for id, names in pairs(given.client_roles or {}) do
+        clients[#clients + 1], roles[id] = { clientId = id }, role_list(names)
+    end
+    return clients, roles
+end
+
 local function realm_export(name, given)
+    local clients, client_roles = clients_of(given)
     return {
         realm = name, enabled = true, registrationEmailAsUsername = given.email_as_username,
-        groups = group_tree(given.groups), roles = { realm = role_list(given.roles) },
-        clients = { { clientId = "test", secret = "test", enabled = true,
-            serviceAccountsEnabled = true } },
+        groups = group_tree(given.groups), clients = clients,
+        roles = { realm = role_list(given.roles), client = client_roles },
+        organizationsEnabled = true, organizations = role_list(given.organizations),
+        smtpServer = { host = "mail.test" },
         users = { { username = "service-account-test", enabled = true,
             serviceAccountClientId = "test",
             clientRoles = { ["realm-management"] = SERVICE_ROLES } } },
@@ -78,7 +91,8 @@ M.TOKEN = "rehearsal"
 M.api = {}
 
 --- Sets up the realm; before the handler runs.
--- @param given groups (paths: "/customers"), roles (names of realm roles), email_as_username
+-- @param given groups (paths: "/customers"), roles (names of realm roles), client_roles (client id
+--   → names), organizations (names), email_as_username
 -- @raise contract when something of it was used already
 function M.api.realm(given)
     if servers then error("t.keycloak.realm comes before anything that uses Keycloak", 0) end
@@ -109,6 +123,28 @@ local function sorted(set, name_of)
     return list
 end
 
+-- These two only where there are any.
+local function client_roles_of(user)
+    local found
+    for id, client in pairs(realm().clients) do
+        local names = sorted(user.client_roles[client.id] or {}, function(name) return name end)
+        if names[1] then
+            found = found or {}
+            found[id] = names
+        end
+    end
+    return found
+end
+
+local function organizations_of(user)
+    local list = {}
+    for _, org in pairs(realm().organizations) do
+        if org.members[user.id] then list[#list + 1] = org.name end
+    end
+    table.sort(list)
+    return list[1] and list or nil
+end
+
 local function view(user, default_role)
     local roles = {}
     for name in pairs(user.roles) do
@@ -120,17 +156,26 @@ local function view(user, default_role)
         attributes = user.attributes, createdTimestamp = user.createdTimestamp,
         groups = sorted(user.groups, function(_, group) return group.path end),
         realmRoles = sorted(roles, function(name) return name end),
+        clientRoles = client_roles_of(user), organizations = organizations_of(user),
     }
 end
 
 --- The user of that name, or nil.
 -- @param username folded as Keycloak does
 -- @return { id, username, email, firstName, lastName, enabled, emailVerified, attributes, groups
---   (paths, sorted), realmRoles (names, sorted, without the default role) }
+--   (paths, sorted), realmRoles (names, sorted, without the default role), clientRoles (client id
+--   → names) and organizations (names) if there are any }
 function M.api.user(username)
     local r = realm()
     local user = r.users.by_name[username:lower()]
     return user and view(user, r.default_role)
+end
+
+--- The mails that Keycloak was asked to send, in order.
+-- @return a list of { to = the address, actions = a list: "UPDATE_PASSWORD"; empty for
+--   users.verify_email }
+function M.api.mails()
+    return realm().mails
 end
 
 --- All users, sorted by their names; without the service account.
@@ -148,14 +193,27 @@ function M.reset()
     servers, settings, assuming = nil, nil, false
 end
 
---- From now on groups and roles that a handler asks for are there: a dry run cannot know better.
+--- From now on groups, roles, clients and organizations that a handler asks for are there: a dry
+-- run cannot know better.
 function M.assume()
     assuming = true
 end
 
 -- True if something was made that the request asks for.
-local function made_up(r, path)
+local function made_up(r, path, query)
     local rest = path:match("^/admin/realms/[^/]+(/.*)$") or ""
+    local client, client_role = rest:match("^/clients/([^/]+)/roles/([^/]+)$")
+    client = client and r.client_by_id[client]
+    if rest == "/clients" and query.clientId and not r.clients[query.clientId] then
+        standin.add_client(r, { clientId = query.clientId })
+        return true
+    elseif client and not client.own[client_role] then
+        standin.add_client(r, { clientId = client.name }, { { name = client_role } })
+        return true
+    elseif rest == "/organizations" and query.search and not next(r.organizations) then
+        standin.add_organization(r, { name = query.search })
+        return true
+    end
     local group = rest:match("^/group%-by%-path(/.+)$")
     local role = rest:match("^/roles/([^/]+)$")
     if group and not r.group_at[group] then
@@ -186,10 +244,11 @@ function M.answer(request)
     local address, query = request.url:match("^([^?]*)%??(.*)$")
     if address:sub(1, #base + 1) ~= base .. "/" then return nil end
     local path = decode(address:sub(#base + 1))
-    local assumed = assuming and made_up(realm(), path)
+    local fields = query_of(query)
+    local assumed = assuming and made_up(realm(), path, fields)
     realm()
     local status, headers, body = servers:handle {
-        method = request.method, path = path, query = query_of(query),
+        method = request.method, path = path, query = fields,
         headers = request.headers, body = request.body or "", operation = request.method,
     }
     return server.raw { status = status, headers = headers, body = body }, assumed

@@ -1,4 +1,4 @@
---- A stand-in for Keycloak: token endpoint, users, groups and realm roles, in memory.
+--- A stand-in for Keycloak: token endpoint, users, groups, roles and organizations, in memory.
 --
 --     local kc = require("sandbox.keycloak").new { realms = { realm_export }, now = clock }
 --     local status, headers, body = kc:handle { method = "GET", path = "/realms/demo", query = {},
@@ -6,7 +6,8 @@
 --
 -- Statuses, headers and texts are those of Keycloak 26.7.4 as measured; tests/e2e runs the same
 -- cases against both. A realm is given as Keycloak exports it, as far as it matters here: realm,
--- registrationEmailAsUsername, groups (nested subGroups), roles.realm, clients, users. What a
+-- registrationEmailAsUsername, groups (nested subGroups), roles.realm, roles.client, clients,
+-- users, organizations, smtpServer (with one, mail is "sent"). What a
 -- client may do follows from the clientRoles of its service account, as on the real server.
 
 local admin = require "sandbox.keycloak_admin"
@@ -38,6 +39,32 @@ function M.add_role(realm, role)
         description = role.description }
 end
 
+--- Adds a client.
+-- @param c { clientId, id, secret, enabled, serviceAccountsEnabled }
+-- @param roles of it: a list of { name, id }
+-- @return the client
+function M.add_client(realm, c, roles)
+    local client = realm.clients[c.clientId] or { id = c.id or users.uuid(), name = c.clientId,
+        secret = c.secret, enabled = c.enabled ~= false,
+        service_account = c.serviceAccountsEnabled == true, roles = {}, realm_roles = {}, own = {} }
+    realm.clients[c.clientId], realm.client_by_id[client.id] = client, client
+    for _, role in ipairs(roles or {}) do
+        client.own[role.name] = { id = role.id or users.uuid(), name = role.name,
+            description = role.description, composite = role.composite or false }
+    end
+    return client
+end
+
+--- Adds an organization.
+-- @param org { name, id, alias, domains = a list of { name } }
+-- @return the organization
+function M.add_organization(realm, org)
+    local one = { id = org.id or users.uuid(), name = org.name, alias = org.alias or org.name,
+        domains = org.domains or {}, members = {} }
+    realm.organizations[one.id] = one
+    return one
+end
+
 local function add_export_user(realm, rep)
     local user = realm.users:insert(realm.users:build(rep))
     for _, path in ipairs(rep.groups or {}) do users.join(user, realm.group_at[path]) end
@@ -65,7 +92,10 @@ end
 local function new_realm(rep, now)
     local realm = {
         id = rep.id or users.uuid(), name = rep.realm, groups = {}, group_at = {}, top = {},
-        roles = {}, clients = {}, default_role = "default-roles-" .. rep.realm:lower(),
+        roles = {}, clients = {}, client_by_id = {}, organizations = {}, mails = {},
+        organizations_enabled = rep.organizationsEnabled == true,
+        sends_mail = rep.smtpServer ~= nil and rep.smtpServer.host ~= nil,
+        default_role = "default-roles-" .. rep.realm:lower(),
         email_as_username = rep.registrationEmailAsUsername == true,
     }
     realm.users = users.new { now = now, email_as_username = realm.email_as_username,
@@ -76,11 +106,9 @@ local function new_realm(rep, now)
     M.add_role(realm, { name = "uma_authorization", description = "${role_uma_authorization}" })
     for _, role in ipairs(rep.roles and rep.roles.realm or {}) do M.add_role(realm, role) end
     M.add_groups(realm, rep.groups, nil)
-    for _, c in ipairs(rep.clients or {}) do
-        realm.clients[c.clientId] = { id = c.clientId, secret = c.secret,
-            enabled = c.enabled ~= false, service_account = c.serviceAccountsEnabled == true,
-            roles = {}, realm_roles = {} }
-    end
+    local of_clients = rep.roles and rep.roles.client or {}
+    for _, c in ipairs(rep.clients or {}) do M.add_client(realm, c, of_clients[c.clientId]) end
+    for _, org in ipairs(rep.organizations or {}) do M.add_organization(realm, org) end
     for _, user in ipairs(rep.users or {}) do add_export_user(realm, user) end
     return realm
 end

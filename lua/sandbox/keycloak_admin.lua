@@ -6,6 +6,10 @@
 local json = require "host.json"
 local answer = require "sandbox.keycloak_answer"
 local users = require "sandbox.keycloak_users"
+local views = require "sandbox.keycloak_view"
+
+local user_view, group_view, role_view = views.user_view, views.group_view, views.role_view
+local sorted, page = views.sorted, views.page
 
 local M = {}
 
@@ -75,65 +79,6 @@ local function read_user(req)
         end
     end
     return rep
-end
-
--- Representations.
-
-local function user_view(user, may, how)
-    local view = { id = user.id, username = user.username, email = user.email,
-        firstName = user.firstName, lastName = user.lastName, emailVerified = user.emailVerified,
-        enabled = user.enabled, createdTimestamp = user.createdTimestamp,
-        attributes = user.attributes }
-    if not how.brief then
-        view.totp, view.notBefore = false, 0
-        view.disableableCredentialTypes = json.array {}
-        view.requiredActions = json.array(user.requiredActions)
-    end
-    if how.single then
-        view.access = { view = may.view, manage = may.manage, mapRoles = may.manage,
-            manageGroupMembership = may.manage, resetPassword = may.manage, impersonate = false }
-    elseif how.listed then
-        view.access = { manage = may.manage }
-    end
-    return view
-end
-
-local function group_view(group, may, how)
-    local view = { id = group.id, name = group.name, path = group.path, subGroups = json.array {},
-        parentId = group.parent and group.parent.id }
-    if not how.brief then
-        view.attributes, view.realmRoles = json.object {}, json.array {}
-        view.clientRoles = json.object {}
-    end
-    if how.counted then view.subGroupCount = #group.children end
-    if how.access then
-        view.access = { view = may.view, viewMembers = may.view, manageMembers = may.manage,
-            manage = may.manage, manageMembership = may.manage }
-    end
-    return view
-end
-
-local function role_view(realm, role, whole)
-    return { id = role.id, name = role.name, description = role.description,
-        composite = role.composite, clientRole = false, containerId = realm.id,
-        attributes = whole and json.object {} or nil }
-end
-
-local function sorted(map, key)
-    local list = {}
-    for _, value in pairs(map) do list[#list + 1] = value end
-    table.sort(list, function(a, b) return a[key] < b[key] end)
-    return list
-end
-
--- The part of a list that first and max ask for.
-local function page(query, list, default_max, view)
-    local first = math.max(0, math.tointeger(tonumber(query.first)) or 0)
-    local max = math.tointeger(tonumber(query.max)) or default_max
-    local last = max < 0 and #list or math.min(#list, first + max)
-    local out = json.array {}
-    for i = first + 1, last do out[#out + 1] = view(list[i]) end
-    return answer.found(out)
 end
 
 -- Users.
@@ -399,9 +344,17 @@ local CALLS = {
     ["roles/*/users"] = { GET = one_role },
 }
 
+for _, name in ipairs { "clients", "mail", "orgs" } do
+    for path, methods in pairs(require("sandbox.keycloak_" .. name)) do CALLS[path] = methods end
+end
+
 -- "users/1/groups/2" is called "users/*/groups/*"; "count" is not an id.
 local function call_name(part)
     local name = {}
+    if part[1] == "organizations" and part[2] == "members" then return "organizations/*" end
+    if part[1] == "users" and part[4] == "clients" then
+        return #part == 5 and "users/*/role-mappings/clients/*" or ""
+    end
     for i, word in ipairs(part) do
         local id = i % 2 == 0 and not (part[1] == "users" and i == 4 and part[3] == "role-mappings")
         name[i] = id and word ~= "count" and "*" or word

@@ -119,7 +119,10 @@ function M.may(token, realm)
     local manage = all or has["manage-users"] or false
     local view = manage or has["view-users"] or false
     local realm_view = all or has["view-realm"] or has["manage-realm"] or false
+    local org_manage = all or has["manage-organizations"] or has["manage-realm"] or false
     return {
+        org_manage = org_manage, org_view = org_manage or has["view-organizations"] or false,
+        clients = all or has["view-clients"] or has["manage-clients"] or false,
         any = #list > 0, manage = manage, view = view, realm = realm_view,
         query = view or has["query-users"] or false,
         groups = view or has["query-groups"] or false,

@@ -150,7 +150,8 @@ end
 local ACTIONS = { VERIFY_EMAIL = true, UPDATE_PASSWORD = true, UPDATE_PROFILE = true,
     CONFIGURE_TOTP = true, TERMS_AND_CONDITIONS = true, VERIFY_PROFILE = true }
 
-local function known_actions(list)
+--- Those of a list that Keycloak knows.
+function M.known_actions(list)
     local out = {}
     for _, action in ipairs(type(list) == "table" and list or {}) do
         if ACTIONS[action] then out[#out + 1] = action end
@@ -181,8 +182,8 @@ function M:build(rep)
         firstName = managed(rep, "firstName"), lastName = managed(rep, "lastName"),
         enabled = boolean(rep.enabled, false), emailVerified = boolean(rep.emailVerified, false),
         createdTimestamp = math.tointeger(tonumber(text(rep.createdTimestamp) or now_ms)) or now_ms,
-        requiredActions = known_actions(rep.requiredActions), attributes = unmanaged(self, rep),
-        groups = {}, roles = {},
+        requiredActions = M.known_actions(rep.requiredActions), attributes = unmanaged(self, rep),
+        groups = {}, roles = {}, client_roles = {},
     }
 end
 
@@ -265,7 +266,7 @@ function M:change(user, rep)
     user.emailVerified = boolean(rep.emailVerified, user.emailVerified)
     if type(rep.attributes) == "table" then user.attributes = unmanaged(self, rep) end
     if type(rep.requiredActions) == "table" then
-        user.requiredActions = known_actions(rep.requiredActions)
+        user.requiredActions = M.known_actions(rep.requiredActions)
     end
     self.by_name[user.username] = user
     if user.email then self.by_email[user.email] = user end

@@ -29,7 +29,7 @@ local CLIENT_ROLES = { "manage-users", "view-users", "query-users", "view-realm"
 local function demo_realm(options)
     local client_id = options.client_id
     return {
-        realm = options.realm, enabled = true,
+        realm = options.realm, enabled = true, smtpServer = { host = "memory" },
         roles = { realm = { { name = "customer" } } },
         groups = { { name = "customers" } },
         clients = { { clientId = client_id, secret = options.client_secret, enabled = true,

@@ -56,8 +56,27 @@ local function learn_role(r, rep)
     if type(rep) == "table" and rep.name and not r.roles[rep.name] then standin.add_role(r, rep) end
 end
 
+local function learn_client(r, rep)
+    if type(rep) == "table" and rep.id and rep.clientId and not r.client_by_id[rep.id] then
+        standin.add_client(r, { id = rep.id, clientId = rep.clientId })
+    end
+end
+
+local function learn_client_role(r, client, rep)
+    if type(rep) == "table" and rep.name and not client.own[rep.name] then
+        standin.add_client(r, { clientId = client.name }, { rep })
+    end
+end
+
+local function learn_organization(r, rep)
+    if type(rep) == "table" and rep.id and not r.organizations[rep.id] then
+        standin.add_organization(r, rep)
+    end
+end
+
 local function learn_realm(r, rep)
     if type(rep) ~= "table" or rep.registrationEmailAsUsername == nil then return end
+    r.organizations_enabled = true -- what is switched off is refused when it is read
     r.email_as_username = rep.registrationEmailAsUsername == true
     r.users.options.email_as_username = r.email_as_username
 end
@@ -80,14 +99,37 @@ local function learn_mappings(r, id, list)
     for _, role in ipairs(user and list or {}) do user.roles[role.name] = true end
 end
 
+local function learn_client_mappings(r, id, client, list)
+    local user = r.users.by_id[id]
+    if not user or not client then return end
+    local has = user.client_roles[client.id] or {}
+    user.client_roles[client.id] = has
+    for _, role in ipairs(type(list) == "table" and list or {}) do
+        learn_client_role(r, client, role)
+        has[role.name] = true
+    end
+end
+
 -- `path` is what follows the realm, "/users/ID/groups".
 local function learn(r, path, value)
     local id, rest = path:match("^/users/([^/]+)(.*)$")
     if path == "" then learn_realm(r, value)
+    elseif path == "/clients" then each(value, learn_client, r)
+    elseif path == "/organizations" then each(value, learn_organization, r)
     elseif path == "/users" then each(value, learn_user, r)
     elseif id and rest == "" then learn_user(r, value)
     elseif rest == "/groups" then learn_memberships(r, id, value)
     elseif rest == "/role-mappings/realm" then learn_mappings(r, id, value)
+    elseif rest and rest:find("^/role%-mappings/clients/[^/]+$") then
+        learn_client_mappings(r, id, r.client_by_id[rest:match("[^/]+$")], value)
+    elseif path:find("^/clients/[^/]+/roles/[^/]+$") then
+        local client = r.client_by_id[path:match("^/clients/([^/]+)")]
+        if client then learn_client_role(r, client, value) end
+    elseif path:find("^/organizations/[^/]+$") then learn_organization(r, value)
+    elseif path:find("^/organizations/[^/]+/members/[^/]+$") then
+        local org = r.organizations[path:match("^/organizations/([^/]+)")]
+        learn_user(r, value)
+        if org and value.id then org.members[value.id] = r.users.by_id[value.id] end
     elseif path:find("^/group%-by%-path/") then learn_group(r, value)
     elseif path:find("^/groups/[^/]+$") then learn_group(r, value)
     elseif path:find("^/roles/[^/]+$") then learn_role(r, value)
@@ -137,13 +179,21 @@ local function prepare(method, path, body)
         exact("username", rep.username)
         exact("email", rep.email)
     end
+    local org = path:match("^/organizations/([^/]+)/members")
     local id = path:match("^/users/([^/]+)")
+        or org and (path:match("/members/([^/]+)$") or ok and type(rep) == "string" and rep)
     if not id then return end
     if not gone[id] and not keycloak.realm().users.by_id[id] then
         read_once("/users/" .. id)
         read_once("/users/" .. id .. "/groups")
         read_once("/users/" .. id .. "/role-mappings/realm")
     end
+    if org then
+        read_once("/organizations/" .. org)
+        read_once("/organizations/" .. org .. "/members/" .. id)
+    end
+    local client = path:match("/role%-mappings/clients/([^/]+)$")
+    if client then read_once("/users/" .. id .. "/role-mappings/clients/" .. client) end
     local group = path:match("^/users/[^/]+/groups/([^/]+)$")
     if group and not keycloak.realm().groups[group] then read_once("/groups/" .. group) end
     if ok and type(rep) == "table" and (rep.email or rep.username) then

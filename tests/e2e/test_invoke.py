@@ -48,13 +48,13 @@ def realm(server):
 
 
 class Folder:
-    def __init__(self, path, url, secret):
+    def __init__(self, path, url, secret, realm="customers", handler=HANDLER):
         self.path = path
-        (path / "h.lua").write_text(HANDLER)
+        (path / "h.lua").write_text(handler)
         (path / "secret").write_text(secret)
         (path / "secret").chmod(0o600)
         (path / "host.conf.lua").write_text("return " + hostproc.lua({"keycloak": {
-            "url": url, "realm": "customers", "client_id": "luahost-svc",
+            "url": url, "realm": realm, "client_id": "luahost-svc",
             "client_secret_file": str(path / "secret")}}))
 
     def invoke(self, event, *flags):
