@@ -4,6 +4,7 @@
 #include "base/exit.h"
 #include "conf/conf.h"
 #include "job.h"
+#include "net/file_watch.h"
 #include "ops/handler_vm.h"
 #include "ops/rehearsal.h"
 #include "vm/vm.h"
@@ -25,6 +26,7 @@ struct actor {
 
 struct file_run {
     const char *path;
+    struct file_watch *watch; /* or NULL */
     struct vm_stage stage;
     struct conf conf; /* of the file of tests */
     struct rehearsal *tests;
@@ -35,6 +37,13 @@ struct file_run {
     struct buf words; /* why the case that runs fails */
     struct buf last;  /* what became of the last message of the case */
 };
+
+static void watch(const struct file_run *f, const char *path)
+{
+    struct err e = {0};
+    if (f->watch && file_watch_add(f->watch, path, &e) != 0)
+        fprintf(stderr, "some changes will not be seen: %s\n", e.text);
+}
 
 /* ---- handlers ------------------------------------------------------------------------------- */
 
@@ -77,6 +86,7 @@ static struct actor *new_actor(struct file_run *f, char *path, struct err *e)
 {
     struct actor *a = &f->actors[f->actor_count];
     *a = (struct actor){.path = path};
+    watch(f, path);
     struct rehearsal_options o = {
         .conf = &a->conf, .handler_path = path, .play = play, .play_arg = f};
     if (load_conf(&a->conf, path, e) == 0) {
@@ -213,14 +223,16 @@ static int open_file(struct file_run *f, struct err *e)
     return 0;
 }
 
-void test_run_file(const char *path, const char *filter, struct test_report *report)
+void test_run_file(const char *path, const char *filter, struct file_watch *files,
+                   struct test_report *report)
 {
-    struct file_run f = {.path = path};
+    struct file_run f = {.path = path, .watch = files};
     struct err e = {0};
     f.stage = (struct vm_stage){.arg = &f, .found = on_found, .say = on_words, .run = on_run};
     buf_init(&f.words);
     buf_init(&f.last);
     printf("%s\n", path);
+    watch(&f, path);
     if (open_file(&f, &e) != 0)
         test_report_case(report, path, NULL, 0, e.text);
     else

@@ -4,7 +4,11 @@
 
 #include "cli/test_report.h"
 
-/* Cases whose name contains `filter` (NULL: all). What goes wrong stands in the report. */
-void test_run_file(const char *path, const char *filter, struct test_report *report);
+struct file_watch;
+
+/* Cases whose name contains `filter` (NULL: all). What goes wrong stands in the report. The files
+ * that it used are added to `watch`; NULL: nobody watches. */
+void test_run_file(const char *path, const char *filter, struct file_watch *watch,
+                   struct test_report *report);
 
 #endif

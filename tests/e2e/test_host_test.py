@@ -1,10 +1,13 @@
 """`host test` as an author meets it: what is said of each way in which tests fail."""
+import os
+import signal
 import subprocess
 import xml.etree.ElementTree
 
 import pytest
 
 import hostproc
+import procs
 
 HANDLER = """
 local M = {}
@@ -98,6 +101,43 @@ def test_a_file_that_does_not_load(tmp_path, text, words):
     (tmp_path / "bad_test.lua").write_text(text)
     done = host_test(tmp_path)
     assert done.returncode == 1 and words in done.stdout, done.stdout
+
+
+def test_watching(tmp_path):
+    """Each save of a test, of its handler or of what that requires is a run; a slip is no end."""
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "rules.lua").write_text('return { answer = "yes" }')
+    (shop / "handler.lua").write_text(
+        'local rules = require "rules"\nreturn { handle = function() return host.reject(rules.answer) end }'
+        .replace("host.", 'require("host").'))
+    (tmp_path / "some_test.lua").write_text(
+        'local t = require "host.test"\nlocal h = t.handler "shop/handler"\n'
+        't.case("says", function() t.equal(h:run("{}").reason, "yes") end)')
+    out = tmp_path / "out.txt"
+    with open(out, "w") as f:
+        process = procs.spawn([hostproc.BINARY, "test", "--watch"], cwd=tmp_path, stdout=f,
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+    def runs():
+        return [line for line in out.read_text().splitlines() if line.endswith("in 1 file")]
+
+    def save(path, text, result):
+        (tmp_path / "new").write_text(text)
+        before = len(runs())
+        os.replace(tmp_path / "new", path)
+        procs.wait_until("a run", lambda: len(runs()) > before)
+        assert runs()[-1].startswith(result), out.read_text()
+
+    procs.wait_until("the first run", lambda: out.read_text().rstrip().endswith("Ctrl-C ends it."))
+    assert runs() == ["1 passed, 0 failed, in 1 file"], out.read_text()
+    save(shop / "rules.lua", 'return { answer = "no" }', "0 passed, 1 failed")
+    save(shop / "rules.lua", "return {", "0 passed, 1 failed")
+    save(shop / "rules.lua", 'return { answer = "yes" }', "1 passed")
+    save(tmp_path / "some_test.lua", 'local t = require "host.test"\n', "0 passed, 1 failed")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert len(runs()) == 5
 
 
 def test_no_tests(tmp_path):
