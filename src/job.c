@@ -76,6 +76,7 @@ void job_free(struct job *job)
     envelope_close(&job->envelope);
     free(job->reason);
     free(job->detail);
+    free(job->source);
     free(job->calls);
     json_object_put(job->message);
     free(job);
@@ -133,7 +134,8 @@ void job_reset(struct job *job)
 {
     free(job->reason);
     free(job->detail);
-    job->reason = job->detail = NULL;
+    free(job->source);
+    job->reason = job->detail = job->source = NULL;
     job->outcome = OUTCOME_NONE;
     job->ran = job->target_failed = job->after_least = false;
     job->after_ms = -1;

@@ -102,9 +102,11 @@ struct job {
     int64_t duration_us; /* in the handler, waits included */
     char kind[24];       /* of a failure: "lua" "contract" "time" "cpu" "memory" "http" … or "" */
     char at[96];         /* "register.lua:14", or "" */
-    char target[128];    /* scheme://host:port, with target_failed */
+    char target[128];    /* scheme://host:port that the failure names, or ""; it is the
+                            target's own one with target_failed only */
     char *reason;        /* one line for the log and host.failure; owned; NULL if none */
     char *detail;        /* traceback and the like; owned; NULL if none */
+    char *source;        /* the failing line between its neighbours; owned; NULL if none */
 
     /* The run's calls that have ended, owned. Those after CALLS_MAX, and those there was no memory
      * for, are left out. */

@@ -101,6 +101,9 @@ local function show_result(result)
         local placed = result.at and result.reason:sub(1, #result.at) ~= result.at
         say("       %s%s", placed and result.at .. ": " or "", result.reason)
     end
+    if result.source then
+        for line in result.source:gmatch("[^\n]+") do say("       %s", line) end
+    end
     if result.traceback then
         for line in result.traceback:gmatch("[^\n]+") do say("       at %s", line) end
     end

@@ -36,6 +36,11 @@ bool log_enabled(enum log_level level)
     return level >= config.level;
 }
 
+bool log_is_json(void)
+{
+    return config.json;
+}
+
 uint64_t log_lines(enum log_level level)
 {
     return atomic_load_explicit(&lines[level], memory_order_relaxed);
@@ -53,6 +58,7 @@ static void put_value(struct buf *b, const struct log_field *f, bool json)
     case LOG_F_RAW:
         buf_str(b, f->text);
         break;
+    case LOG_F_BLOCK:
     case LOG_F_TEXT:
         if (json || strpbrk(f->text, " \"\n\r\t") || !*f->text)
             buf_json(b, f->text, strlen(f->text));
@@ -63,7 +69,7 @@ static void put_value(struct buf *b, const struct log_field *f, bool json)
 
 static bool is_absent(const struct log_field *f)
 {
-    return (f->type == LOG_F_TEXT || f->type == LOG_F_RAW) && !f->text;
+    return f->type != LOG_F_INT && f->type != LOG_F_SECONDS && !f->text;
 }
 
 static void line_json(struct buf *b, enum log_level level, const char *ts, const char *msg,
@@ -80,17 +86,33 @@ static void line_json(struct buf *b, enum log_level level, const char *ts, const
     buf_str(b, "}\n");
 }
 
+/* Each of its lines below the event's own; what a terminal would obey stays out. */
+static void put_block(struct buf *b, const char *text)
+{
+    buf_str(b, "\n    ");
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '\n')
+            buf_str(b, "\n    ");
+        else
+            buf_char(b, (c < 0x20 && c != '\t') || c == 0x7f ? '?' : *text);
+    }
+}
+
 static void line_text(struct buf *b, enum log_level level, const char *ts, const char *msg,
                       const struct log_field *fields, int count)
 {
     buf_printf(b, "%.12s %s%-5s%s %s", ts + 11, config.colour ? level_colours[level] : "",
                level_names[level], config.colour ? "\033[0m" : "", msg);
     for (int i = 0; i < count; i++) {
-        if (is_absent(&fields[i]))
+        if (is_absent(&fields[i]) || fields[i].type == LOG_F_BLOCK)
             continue;
         buf_printf(b, "  %s=", fields[i].name);
         put_value(b, &fields[i], false);
     }
+    for (int i = 0; i < count; i++)
+        if (fields[i].type == LOG_F_BLOCK && !is_absent(&fields[i]))
+            put_block(b, fields[i].text);
     buf_char(b, '\n');
 }
 

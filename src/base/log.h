@@ -14,12 +14,14 @@ enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
 
 void log_setup(enum log_format format, enum log_level level);
 bool log_enabled(enum log_level level);
+bool log_is_json(void);
 
 /* One field of a line. Build them with the macros; `text` is read during the call only. */
 struct log_field {
     const char *name;
-    enum { LOG_F_TEXT, LOG_F_INT, LOG_F_SECONDS, LOG_F_RAW } type; /* RAW: text is JSON already */
-    const char *text;                                              /* NULL: the field is left out */
+    /* RAW: text is JSON already. BLOCK: in a log for people lines of its own, below the others */
+    enum { LOG_F_TEXT, LOG_F_INT, LOG_F_SECONDS, LOG_F_RAW, LOG_F_BLOCK } type;
+    const char *text; /* NULL: the field is left out */
     int64_t number;
     double seconds;
 };
@@ -27,6 +29,7 @@ struct log_field {
 #define LF_INT(n, v) ((struct log_field){.name = (n), .type = LOG_F_INT, .number = (v)})
 #define LF_SECONDS(n, v) ((struct log_field){.name = (n), .type = LOG_F_SECONDS, .seconds = (v)})
 #define LF_RAW(n, t) ((struct log_field){.name = (n), .type = LOG_F_RAW, .text = (t)})
+#define LF_BLOCK(n, t) ((struct log_field){.name = (n), .type = LOG_F_BLOCK, .text = (t)})
 
 /* Lines written at this level since the start. */
 uint64_t log_lines(enum log_level level);

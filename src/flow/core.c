@@ -17,6 +17,7 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
     target_init(f);
     limits_init(f);
     storm_init(&f->storm.policy, options->storm_window);
+    failures_init(f);
     lease_init(f);
     claims_init(f);
     dlq_init(f);
@@ -32,9 +33,10 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
 
 static void stop_timers(struct flow *f)
 {
-    struct timer *timers[] = {&f->intake.timer, &f->limits.tick,    &f->limits.again,
-                              &f->leases.timer, &f->settle.linger,  &f->settle.again,
-                              &f->drain.cut,    &f->drain.deadline, &f->claims.timer};
+    struct timer *timers[] = {&f->intake.timer,  &f->limits.tick,    &f->limits.again,
+                              &f->leases.timer,  &f->settle.linger,  &f->settle.again,
+                              &f->drain.cut,     &f->drain.deadline, &f->claims.timer,
+                              &f->failures.timer};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
         flow_stop(f, timers[i]);
 }

@@ -163,6 +163,7 @@ void flow_finish(struct flow *f, enum flow_end end, const char *text)
     if (f->drain.ended)
         return;
     f->drain.ended = true;
+    failures_tell(f);
     intake_stop(f);
     intake_cut(f);
     f->events.ended(f->events.arg, end, text);

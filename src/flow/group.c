@@ -236,11 +236,16 @@ bool group_again(struct flow *f, struct message *m, int delay_s)
     m->again_ms = now + delay_ms;
     f->groups.waiting++;
     set_due(f, m->group, m->again_ms);
+    enum telling telling = failures_line(f, m);
+    if (telling == TELL_NOT)
+        return true;
     log_with(LOG_WARN, "runs again here, its group waits", LF_TEXT("id", job->id),
              LF_TEXT("group", job->group), LF_TEXT("reason", job->reason),
              LF_TEXT("kind", *job->kind ? job->kind : NULL),
              LF_TEXT("at", *job->at ? job->at : NULL), LF_INT("attempt", job->attempt),
-             LF_INT("again_s", delay_s), LF_TEXT("note", m->note), LF_TEXT("detail", job->detail));
+             LF_INT("again_s", delay_s), LF_TEXT("note", m->note),
+             LF_BLOCK("source", telling == TELL_ALL ? job->source : NULL),
+             LF_BLOCK("detail", telling == TELL_ALL ? job->detail : NULL));
     return true;
 }
 

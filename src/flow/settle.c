@@ -5,6 +5,8 @@
 
 #include "base/metric.h"
 
+#include <stdio.h>
+
 enum { AGAIN_BASE_MS = 100, AGAIN_CAP_MS = 5000 };
 
 /* In the words of the log and of messages_settled_total. */
@@ -82,6 +84,18 @@ static bool worth_a_line(const struct flow *f, const struct message *m)
     return (double)(m->by_id.hash >> 11) * 0x1p-53 < f->options.log_settled;
 }
 
+/* What the host makes of a failure. */
+static void tell_next(const struct message *m, char *out, size_t size)
+{
+    if (m->kind == SETTLE_REJECT)
+        snprintf(out, size, "moved to the dead-letter queue");
+    else if (m->kind == SETTLE_KEEP)
+        snprintf(out, size, "kept, and tried again in %d s: no copy could be made",
+                 m->visibility_s);
+    else
+        snprintf(out, size, "retry in %d s", m->visibility_s);
+}
+
 static void log_settled(struct flow *f, const struct message *m)
 {
     if (!log_enabled(LOG_INFO) || !worth_a_line(f, m))
@@ -90,13 +104,20 @@ static void log_settled(struct flow *f, const struct message *m)
     bool ran = !m->out && job->ran;
     bool again = m->kind == SETTLE_RETRY || m->kind == SETTLE_KEEP;
     bool failed = again || m->kind == SETTLE_REJECT;
+    enum telling telling = failed || m->lost ? failures_line(f, m) : TELL_ALL;
     char trace[TRACE_BYTES];
+    if (telling == TELL_NOT)
+        return;
+    bool all = failed && !m->out && telling == TELL_ALL;
+    char next[80];
+    tell_next(m, next, sizeof next);
     job_trace(job, trace);
     log_with(failed || m->lost ? LOG_WARN : LOG_INFO, "settled", LF_TEXT("id", job->id),
              LF_TEXT("queue", f->options.queue_name),
              LF_TEXT("outcome", m->lost ? "lease_lost" : kind_names[m->kind]),
              LF_TEXT("reason", m->out ? NULL : job->reason),
              LF_TEXT("kind", ran && *job->kind ? job->kind : NULL),
+             LF_TEXT("target", ran && *job->target ? job->target : NULL),
              LF_INT("attempt", m->receive_count + m->reruns),
              ran ? LF_SECONDS("dur_s", (double)job->duration_us / 1e6) : LF_TEXT("dur_s", NULL),
              ran ? LF_SECONDS("wait_s", (double)(job->started_us - job->received_us) / 1e6)
@@ -105,7 +126,9 @@ static void log_settled(struct flow *f, const struct message *m)
              LF_TEXT("at", ran && *job->at ? job->at : NULL),
              again ? LF_INT("again_s", m->visibility_s) : LF_TEXT("again_s", NULL),
              LF_TEXT("trace", *trace ? trace : NULL), LF_TEXT("note", m->note),
-             LF_TEXT("detail", failed ? job->detail : NULL));
+             LF_BLOCK("source", all ? job->source : NULL),
+             LF_BLOCK("detail", all ? job->detail : NULL),
+             LF_BLOCK("next", all && *job->kind ? next : NULL));
 }
 
 static void gone(struct flow *f, struct message *m)

@@ -30,6 +30,7 @@ enum {
     SETTLE_LINGER_MS = 5,
     SETTLING_FREE = 100, /* so many messages may be settling without counting as in hand */
     RELEASE_LATER_S = 5, /* for a message that cannot be taken just now */
+    FAILURES_MAX = 32,   /* kinds of failures that the log counts at a time */
 };
 
 enum message_state { CLAIMING, BUFFERED, RUNNING, PARKED, WAITING, RECORDING, COPYING, SETTLING };
@@ -168,6 +169,17 @@ struct shared_claim {
     int64_t held_until_ms; /* somebody else has it until then, by the last answer; 0: never */
 };
 
+/* A failure that the log has told in full (failures.c). */
+struct failure {
+    uint64_t fingerprint; /* 0: the place is free */
+    int64_t since_ms;     /* it was told, or its count was */
+    int64_t again;        /* times since */
+    char kind[24];
+    char at[96];
+    char reason[256];
+    char last_id[128];
+};
+
 enum key_kind { KEY_MESSAGE_ID, KEY_DEDUPLICATION_ID, KEY_POINTER };
 
 struct target {
@@ -274,6 +286,11 @@ struct flow {
         bool raging;
         bool ends; /* the flow, for it */
     } storm;
+
+    struct { /* failures.c */
+        struct failure known[FAILURES_MAX];
+        struct timer timer;
+    } failures;
 
     struct { /* target.c */
         struct table by_name;
@@ -425,6 +442,12 @@ void group_leave(struct flow *f, struct message *m);
 bool group_again(struct flow *f, struct message *m, int delay_s); /* false: it cannot stay */
 bool group_full(const struct flow *f);
 void group_drain(struct flow *f);
+
+/* failures.c: how much of a failure goes into the line about it; asked once a line. */
+enum telling { TELL_ALL, TELL_BRIEFLY, TELL_NOT };
+void failures_init(struct flow *f);
+enum telling failures_line(struct flow *f, const struct message *m);
+void failures_tell(struct flow *f); /* the counts, now */
 
 /* storm.c: true if the message failed in a storm: then storm_park takes it. */
 bool storm_catches(struct flow *f, struct message *m);

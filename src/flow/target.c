@@ -11,6 +11,7 @@
 #include "board.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -284,9 +285,26 @@ void target_park(struct flow *f, struct message *m)
     target_park_in(f, m, m->job->target);
 }
 
+static void log_parked(struct flow *f, const struct message *m, const struct target *t)
+{
+    const struct job *job = m->job;
+    enum telling telling = log_enabled(LOG_INFO) ? failures_line(f, m) : TELL_NOT;
+    char next[200];
+    if (telling == TELL_NOT)
+        return;
+    bool all = telling == TELL_ALL;
+    snprintf(next, sizeof next, "parked, %s %s every %.3g s",
+             t->storm ? "trying one of those that wait" : "probing", t->storm ? "again" : t->name,
+             (double)f->options.probe_ms / 1000);
+    log_with(LOG_INFO, "parked", LF_TEXT("id", job->id),
+             LF_TEXT("target", t->storm ? NULL : t->name), LF_TEXT("reason", job->reason),
+             LF_TEXT("at", *job->at ? job->at : NULL), LF_INT("attempt", job->attempt),
+             LF_BLOCK("source", all ? job->source : NULL),
+             LF_BLOCK("detail", all ? job->detail : NULL), LF_BLOCK("next", all ? next : NULL));
+}
+
 void target_park_in(struct flow *f, struct message *m, const char *name)
 {
-    struct job *job = m->job;
     struct target *t = find(f, name);
     int64_t now = flow_now(f);
     if (m->parked_ms == 0)
@@ -295,9 +313,7 @@ void target_park_in(struct flow *f, struct message *m, const char *name)
         verdict_retry(f, m);
         return;
     }
-    log_with(LOG_INFO, "parked", LF_TEXT("id", job->id),
-             LF_TEXT("target", t->storm ? NULL : t->name), LF_TEXT("reason", job->reason),
-             LF_TEXT("at", *job->at ? job->at : NULL), LF_INT("attempt", job->attempt));
+    log_parked(f, m, t);
     park(t, m);
 }
 

@@ -53,7 +53,7 @@ static void refused(struct reload *r, const struct err *e)
     }
     log_with(LOG_ERROR, "not reloaded: the handler that runs goes on",
              LF_TEXT("handler", r->handler_path), LF_INT("gen", r->generation),
-             LF_TEXT("asked_by", r->why), LF_TEXT("error", e->text));
+             LF_TEXT("asked_by", r->why), LF_BLOCK("error", e->text));
     ended(r);
 }
 

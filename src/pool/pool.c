@@ -139,7 +139,7 @@ static void reap(struct pool *p)
             w->live = false;
             if (state == WORKER_FAILED)
                 log_with(LOG_ERROR, "a worker could not start: its handler failed",
-                         LF_INT("worker", i), LF_TEXT("error", w->error.text));
+                         LF_INT("worker", i), LF_BLOCK("error", w->error.text));
             malloc_trim(0); /* its Lua state was most of it */
             if (state == WORKER_FAILED || i >= p->wanted)
                 continue;

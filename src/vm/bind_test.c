@@ -63,6 +63,8 @@ static void push_result(lua_State *L, const struct job *job)
         raise_text(L, "at", job->at);
     if (job->detail)
         raise_text(L, "traceback", job->detail);
+    if (job->source)
+        raise_text(L, "source", job->source);
     if (job->target[0])
         raise_text(L, "target", job->target);
     if (job->after_ms >= 0) {

@@ -157,7 +157,7 @@ static struct file *add(struct bundle *b, const char *path, struct buf *text, st
     return f;
 }
 
-static struct file *find(struct bundle *b, const char *path)
+static struct file *find(const struct bundle *b, const char *path)
 {
     list_for_each (node, &b->files) {
         struct file *f = list_entry(node, struct file, node);
@@ -165,6 +165,15 @@ static struct file *find(struct bundle *b, const char *path)
             return f;
     }
     return NULL;
+}
+
+const char *bundle_loaded(const struct bundle *b, const char *path, size_t *len)
+{
+    const struct file *f = find(b, path);
+    if (!f)
+        return NULL;
+    *len = f->len;
+    return f->bytes;
 }
 
 const char *bundle_file(struct bundle *b, const char *path, size_t *len, struct err *e)

@@ -34,6 +34,9 @@ uint32_t bundle_generation(const struct bundle *b);
  * is there and cannot be had. */
 const char *bundle_file(struct bundle *b, const char *path, size_t *len, struct err *e);
 
+/* The same, without ever asking the disk. */
+const char *bundle_loaded(const struct bundle *b, const char *path, size_t *len);
+
 /* The path of the file `i`, from 0; NULL: there are no more. */
 const char *bundle_nth(const struct bundle *b, int i);
 

@@ -19,8 +19,9 @@ enum {
 static int message_handler(lua_State *L)
 {
     struct task *t = vm_of(L)->current;
+    const char *message = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : NULL;
     if (t->kill != KILL_YIELD) /* its place was noted when it yielded */
-        verdict_note_place(L, &t->verdict);
+        verdict_note_place(L, &t->verdict, message);
     return 1;
 }
 
@@ -31,6 +32,8 @@ static int finish(lua_State *L, int status, lua_KContext context)
         return 0; /* whatever it made of that: the kill decides */
     if (status == LUA_OK || status == LUA_YIELD) {
         verdict_of_results(L, lua_gettop(L) - 1, t->outcomes_built, &t->verdict);
+        if (*t->verdict.kind && t->work == WORK_JOB)
+            verdict_note_handler(L, &t->verdict);
         return 0;
     }
     if (status == LUA_ERRMEM)
@@ -183,6 +186,7 @@ static void give_state(struct task *t)
 {
     struct vm *vm = t->vm;
     const struct verdict *v = &t->verdict;
+    const char *source = v->source ? v->source : "";
     bool good = v->outcome == OUTCOME_ACK;
     if (t->work == WORK_INIT && good && vm->options.selftest && vm->selftest_ref != LUA_NOREF)
         vm->selftest_due = true;
@@ -191,9 +195,10 @@ static void give_state(struct task *t)
     if (good)
         vm->load_error.text[0] = '\0';
     else if (*v->at && v->reason && strncmp(v->reason, v->at, strlen(v->at)) != 0)
-        err_set(&vm->load_error, 0, "%s: %s", v->at, v->reason);
+        err_set(&vm->load_error, 0, "%s: %s%s%s", v->at, v->reason, *source ? "\n" : "", source);
     else
-        err_set(&vm->load_error, 0, "%s", v->reason ? v->reason : "no memory");
+        err_set(&vm->load_error, 0, "%s%s%s", v->reason ? v->reason : "no memory",
+                *source ? "\n" : "", source);
     verdict_clear(&t->verdict);
 }
 
@@ -292,7 +297,7 @@ void task_run(struct task *t)
                 t->hard = true;
             } else {
                 t->kill = KILL_YIELD;
-                verdict_note_place(t->co, &t->verdict);
+                verdict_note_place(t->co, &t->verdict, NULL);
             }
             if (++strays < STRAY_YIELDS_MAX)
                 continue;

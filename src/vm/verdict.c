@@ -1,8 +1,5 @@
 #include "vm/verdict.h"
 
-#include "base/buf.h"
-#include "vm/state.h"
-
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
@@ -11,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REASON_MAX = 500, TRACE_LEVELS = 22, AFTER_MAX_S = 12 * 60 * 60 };
+enum { REASON_MAX = 500, AFTER_MAX_S = 12 * 60 * 60 };
 
 const char outcome_type_name[] = "host.outcome";
 
@@ -19,6 +16,7 @@ void verdict_clear(struct verdict *v)
 {
     free(v->reason);
     free(v->detail);
+    free(v->source);
     *v = (struct verdict){.after_ms = -1};
 }
 
@@ -57,45 +55,6 @@ void verdict_set(struct verdict *v, enum outcome outcome, const char *kind, cons
     v->target[0] = '\0';
     snprintf(v->kind, sizeof v->kind, "%s", kind);
     set_reason(v, text, strlen(text));
-}
-
-/* ---- places ------------------------------------------------------------------------------- */
-
-static bool is_authors(const lua_Debug *ar)
-{
-    return ar->source[0] == '@'; /* the host's own chunks are named "=host.…" */
-}
-
-char *verdict_traceback(lua_State *L, char *at, size_t at_size)
-{
-    struct buf text;
-    buf_init(&text);
-    lua_Debug ar;
-    int shown = 0;
-    if (at_size)
-        at[0] = '\0';
-    for (int level = 0; lua_getstack(L, level, &ar) && shown < TRACE_LEVELS; level++) {
-        lua_getinfo(L, "Snl", &ar);
-        if (!is_authors(&ar) || ar.currentline < 0)
-            continue;
-        const char *file = state_base_name(ar.source + 1);
-        if (at_size && !at[0])
-            snprintf(at, at_size, "%s:%d", file, ar.currentline);
-        buf_printf(&text, "%s%s:%d", shown++ ? "\n" : "", file, ar.currentline);
-        if (*ar.what == 'm')
-            buf_str(&text, " in the main chunk");
-        else if (ar.name)
-            buf_printf(&text, " in %s '%s'", *ar.namewhat ? ar.namewhat : "function", ar.name);
-        else
-            buf_printf(&text, " in the function of line %d", ar.linedefined);
-    }
-    return buf_take(&text, NULL);
-}
-
-void verdict_note_place(lua_State *L, struct verdict *v)
-{
-    free(v->detail);
-    v->detail = verdict_traceback(L, v->at, sizeof v->at);
 }
 
 /* ---- what the handler returned ------------------------------------------------------------ */
@@ -240,8 +199,7 @@ void verdict_of_error(lua_State *L, struct verdict *v)
         if (raw_is(L, error, "retryable", false))
             v->outcome = OUTCOME_REJECT;
         v->target_failed = v->outcome == OUTCOME_RETRY && raw_is(L, error, "target_failed", true);
-        if (v->target_failed)
-            raw_copy(L, error, "target", v->target, sizeof v->target);
+        raw_copy(L, error, "target", v->target, sizeof v->target);
         after_of(L, error, v);
         v->after_least = v->after_ms >= 0;
         raw_field(L, error, "message");
@@ -266,8 +224,10 @@ void verdict_give(struct verdict *v, struct job *job)
     memcpy(job->target, v->target, sizeof job->target);
     free(job->reason);
     free(job->detail);
+    free(job->source);
     job->reason = v->reason;
     job->detail = v->detail;
-    v->reason = v->detail = NULL;
+    job->source = v->source;
+    v->reason = v->detail = v->source = NULL;
     verdict_clear(v);
 }

@@ -18,21 +18,25 @@ struct verdict {
     char target[128];
     char *reason;
     char *detail;
+    char *source;
 };
 
 void verdict_clear(struct verdict *v);
 
 /* The handler returned the `count` values at the top; `built` outcomes were made. */
 MAY_RAISE void verdict_of_results(struct lua_State *L, int count, int built, struct verdict *v);
-/* The handler raised the value at the top. `at` and `detail` were filled in before. */
+/* The handler raised the value at the top. Its place was noted before. */
 MAY_RAISE void verdict_of_error(struct lua_State *L, struct verdict *v);
 /* Without Lua: something of the host's. */
 void verdict_set(struct verdict *v, enum outcome outcome, const char *kind, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* At the place of an error, before the stack unwinds: `at` and `detail`. Allocates nothing in
+/* place.c. At the place of an error, before the stack unwinds: `at`, `detail` and `source`, the
+ * latter out of the bytes that were loaded. `message`: the error's, or NULL. Allocates nothing in
  * Lua and does not raise. */
-void verdict_note_place(struct lua_State *L, struct verdict *v);
+void verdict_note_place(struct lua_State *L, struct verdict *v, const char *message);
+/* What the handler returned is wrong: the place is where it begins. */
+MAY_RAISE void verdict_note_handler(struct lua_State *L, struct verdict *v);
 
 /* The stack of L without the host's own frames, as text; free() it. NULL: no memory. */
 char *verdict_traceback(struct lua_State *L, char *at, size_t at_size);
