@@ -129,8 +129,17 @@ bench-keys: $(BUILD)/bench-keys
 format:
 	clang-format -i $$(git ls-files 'src/*.[ch]' 'tests/*.[ch]')
 
+# Manual pages and completions are made by the program that they are about.
+share := $(DESTDIR)$(PREFIX)/share
 install: all
 	install -Dm755 $(BUILD)/host $(DESTDIR)$(PREFIX)/bin/$(NAME)
+	install -d $(share)/man/man1 $(share)/man/man7 $(share)/bash-completion/completions \
+	    $(share)/zsh/site-functions $(share)/fish/vendor_completions.d
+	$(BUILD)/host man host > $(share)/man/man1/$(NAME).1
+	$(BUILD)/host man host-handler > $(share)/man/man7/$(NAME)-handler.7
+	$(BUILD)/host completion bash --name $(NAME) > $(share)/bash-completion/completions/$(NAME)
+	$(BUILD)/host completion zsh --name $(NAME) > $(share)/zsh/site-functions/_$(NAME)
+	$(BUILD)/host completion fish --name $(NAME) > $(share)/fish/vendor_completions.d/$(NAME).fish
 
 clean:
 	rm -rf $(BUILD)

@@ -21,6 +21,9 @@ static const struct command commands[] = {
     {"pause", "a running host stops receiving", false, cmd_pause},
     {"resume", "a paused host goes on", false, cmd_resume},
     {"scale", "a running host gets more workers, or fewer", false, cmd_scale},
+    {"types", "what an editor has to know of the handler's modules", false, cmd_types},
+    {"completion", "completion of this command line in bash, zsh or fish", false, cmd_completion},
+    {"man", "the manual pages: host(1) and host-handler(7)", false, cmd_man},
     {"version", "this version, and those of its libraries", false, cmd_version},
     {0},
 };

@@ -103,12 +103,14 @@ end
 
 -- ---- handlers
 
+--- A handler under test.
+-- @class host.test.Handler
 local Handler = {}
 Handler.__index = Handler
 
 --- The handler under test.
 -- @param path its file beside the test, with or without ".lua"
--- @return a handler; each case that runs it gets a fresh state of it
+-- @return host.test.Handler: each case that runs it gets a fresh state of it
 function M.handler(path)
     if type(path) ~= "string" then error("t.handler takes the name of a file", 0) end
     return setmetatable({ path = path:find("%.lua$") and path or path .. ".lua" }, Handler)

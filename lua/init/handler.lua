@@ -20,6 +20,7 @@ local M = {}
 
 --- Returning normally deletes the message; an error brings it back later, and one that cannot get
 -- better (an event without an e-mail, somebody else's account) sends it to the dead-letter queue.
+---@param msg host.msg
 function M.handle(msg)
     kc.users.ensure(to_user(msg.json))
 end

@@ -2,6 +2,7 @@
 
 #include "base/exit.h"
 #include "base/nearest.h"
+#include "cli/options.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -61,6 +62,30 @@ static int help_on(const struct command *commands, const char *name)
     return c->run(2, argv);
 }
 
+static const struct command *running; /* the table */
+
+struct visit {
+    void (*seen)(void *arg, const struct command *c, const struct cli_usage *u);
+    void *arg;
+    const struct command *command;
+};
+
+static void show(void *arg, const struct cli_usage *u)
+{
+    const struct visit *v = arg;
+    v->seen(v->arg, v->command, u);
+}
+
+void command_each(void (*seen)(void *arg, const struct command *c, const struct cli_usage *u),
+                  void *arg)
+{
+    struct visit v = {.seen = seen, .arg = arg};
+    cli_on_help(show, &v);
+    for (v.command = running; v.command->name; v.command++)
+        help_on(running, v.command->name);
+    cli_on_help(NULL, NULL);
+}
+
 static bool is_help(const char *word)
 {
     return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
@@ -87,6 +112,7 @@ static int dispatch(const struct command *commands, int argc, char **argv)
 
 int command_main(const struct command *commands, int argc, char **argv)
 {
+    running = commands;
     int code = dispatch(commands, argc, argv);
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))

@@ -16,6 +16,12 @@ struct command {
  * flushes stdout, and makes EXIT_FAILED of a command whose output could not be written. */
 int command_main(const struct command *commands, int argc, char **argv);
 
+struct cli_usage;
+/* Each command of the table that command_main runs, with its options. */
+void command_each(void (*seen)(void *arg, const struct command *c, const struct cli_usage *u),
+                  void *arg);
+
+int cmd_completion(int argc, char **argv);
 int cmd_dev(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_invoke(int argc, char **argv);
@@ -24,11 +30,13 @@ int cmd_run(int argc, char **argv);
 int cmd_sandbox(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_man(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_scale(int argc, char **argv);
 int cmd_test(int argc, char **argv);
+int cmd_types(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif

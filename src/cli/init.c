@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/exit.h"
 #include "cli/command.h"
+#include "cli/doc_pages.h"
 #include "cli/options.h"
 #include "vm/embed.h"
 
@@ -16,7 +17,9 @@
 
 static const char about[] =
     "Makes a folder with a handler, its test, a sample event and a configuration that fits\n"
-    "`host sandbox`. The handler has the folder's name. Nothing that is there is overwritten.\n";
+    "`host sandbox`, and for an editor what `host types` writes. The handler has the folder's "
+    "name.\n"
+    "Nothing that is there is overwritten.\n";
 
 static const char example[] = "  host init registrations\n"
                               "  host init .\n";
@@ -126,6 +129,19 @@ static int write_template(const char *dir, const struct template *t, const char 
     return rc;
 }
 
+/* What .luarc.json points to. */
+static int write_types(const char *dir, struct err *e)
+{
+    char *path;
+    if (asprintf(&path, "%s/.luahost/types", dir) < 0)
+        return err_set(e, EXIT_FAILED, "no memory");
+    int rc = doc_pages_print("types", path, e);
+    if (rc == 0)
+        printf("  %s/\n", path + (strncmp(path, "./", 2) == 0 ? 2 : 0));
+    free(path);
+    return rc;
+}
+
 static int make(const char *dir, struct err *e)
 {
     char name[NAME_MAX_BYTES];
@@ -140,6 +156,8 @@ static int make(const char *dir, struct err *e)
     for (int i = 0; i < TEMPLATES; i++)
         if (write_template(dir, &templates[i], name, e) != 0)
             return -1;
+    if (write_types(dir, e) != 0)
+        return -1;
     bool here = strcmp(dir, ".") == 0;
     printf("\nNext:  %s%s%shost test && host dev\n", here ? "" : "cd ", here ? "" : dir,
            here ? "" : " && ");

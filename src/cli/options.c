@@ -49,6 +49,23 @@ void cli_help(const struct cli_usage *u, FILE *out)
     put_lines(out, u->example);
 }
 
+static void (*help_seen)(void *arg, const struct cli_usage *u);
+static void *help_seen_arg;
+
+void cli_on_help(void (*seen)(void *arg, const struct cli_usage *u), void *arg)
+{
+    help_seen = seen;
+    help_seen_arg = arg;
+}
+
+static void give_help(const struct cli_usage *u)
+{
+    if (help_seen)
+        help_seen(help_seen_arg, u);
+    else
+        cli_help(u, stdout);
+}
+
 /* ---- parsing ---- */
 
 static int unknown(const struct cli_usage *u, const char *given, struct err *e)
@@ -134,7 +151,7 @@ int cli_parse(const struct cli_usage *u, int argc, char **argv, const char **ope
     for (int i = 1; i < argc; i++) {
         const char *given = argv[i];
         if (options && asks_for_help(given)) {
-            cli_help(u, stdout);
+            give_help(u);
             return CLI_HELP;
         }
         if (options && strcmp(given, "--") == 0) {

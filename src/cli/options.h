@@ -45,6 +45,10 @@ int cli_parse(const struct cli_usage *u, int argc, char **argv, const char **ope
 
 void cli_help(const struct cli_usage *u, FILE *out);
 
+/* From now on a command that is asked for help shows its table to `seen` instead of printing it:
+ * for what is made of all of them (command_each). NULL: it prints again. */
+void cli_on_help(void (*seen)(void *arg, const struct cli_usage *u), void *arg);
+
 /* How a command ends after CLI_HELP or CLI_BAD, and after any other error:
  *     if (n < 0)
  *         return cli_end(&usage, n, &e);

@@ -122,6 +122,7 @@ struct conf_request {
     struct conf_flag flags[CONF_FLAGS_MAX];
     int flag_count;
     char *const *environ; /* NULL: no variables */
+    bool no_file;         /* none is looked for */
 };
 
 /* Notes a flag; given twice, the last one counts. */

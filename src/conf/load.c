@@ -79,6 +79,8 @@ static int read_flags(struct conf *c, const struct conf_request *r, struct err *
 /* c->file stays NULL when there is none, and nobody asked for one. */
 static int find_file(struct conf *c, const struct conf_request *r, struct err *e)
 {
+    if (r->no_file)
+        return 0;
     const char *slash = r->handler_path ? strrchr(r->handler_path, '/') : NULL;
     int folder = slash ? (int)(slash - r->handler_path) + 1 : 0;
     if (r->file)

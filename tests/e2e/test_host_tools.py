@@ -40,8 +40,9 @@ def test_from_nothing(tmp_path):
     code, out, _ = host(tmp_path, "init", "signups")
     assert code == 0 and "Next:  cd signups && host test" in out
     made = sorted(p.name for p in (tmp_path / "signups").iterdir())
-    assert made == [".luacheckrc", ".luarc.json", "event.json", "host.conf.lua", "signups.lua",
-                    "signups_test.lua"]
+    assert made == [".luacheckrc", ".luahost", ".luarc.json", "event.json", "host.conf.lua",
+                    "signups.lua", "signups_test.lua"]
+    assert (tmp_path / "signups/.luahost/types/host/keycloak.lua").is_file()
     code, out, _ = host(tmp_path / "signups", "test")
     assert (code, out.splitlines()[-1]) == (0, "3 passed, 0 failed, in 1 file")
     code, out, err = host(tmp_path / "signups", "invoke", "signups.lua", "-e", "event.json")
