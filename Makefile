@@ -119,6 +119,10 @@ bench: all
 bench-steer: all
 	HOST_BIN=$(abspath $(BUILD)/host) scripts/bench-steer
 
+# How it scales with a burst of 50,000, as a chart: build/bench-burst/burst.svg.
+bench-burst: all
+	BUILD=$(BUILD) scripts/bench-burst
+
 # Memory and time of so many remembered keys. make bench-keys [KEYS=10000000]
 KEYS ?= 10000000
 $(BUILD)/bench-keys: tests/bench/keys.c $(call archive,base policy)
@@ -144,5 +148,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all build-unit sim tools soak mutants mutate flags check test demo bench bench-steer bench-keys format install clean
+.PHONY: all build-unit sim tools soak mutants mutate flags check test demo bench bench-steer bench-burst bench-keys format install clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -258,8 +258,11 @@ static void sqs(struct work *w, const struct request *r, struct answer *a)
     } else if (strcmp(r->target, "GetQueueUrl") == 0) {
         text_print(&a->body, "{\"QueueUrl\":\"http://127.0.0.1:%d/000000000000/bench\"}", w->port);
     } else if (strcmp(r->target, "GetQueueAttributes") == 0) {
-        text_print(&a->body, "{\"Attributes\":{\"QueueArn\":\"arn:aws:sqs:eu-west-1:000000000000:"
-                             "bench\",\"VisibilityTimeout\":\"30\"}}");
+        text_print(&a->body,
+                   "{\"Attributes\":{\"QueueArn\":\"arn:aws:sqs:eu-west-1:000000000000:bench\","
+                   "\"VisibilityTimeout\":\"30\",\"ApproximateNumberOfMessages\":\"%d\","
+                   "\"ApproximateNumberOfMessagesNotVisible\":\"%ld\"}}",
+                   w->messages - (w->next - 1), w->next - 1 - w->deletes);
     } else {
         w->bad_calls++;
         a->status = 400;
