@@ -38,7 +38,8 @@ static int finish(lua_State *L, int status, lua_KContext context)
     }
     if (status == LUA_ERRMEM)
         verdict_set(&t->verdict, OUTCOME_RETRY, "memory",
-                    "not enough memory: limits.memory (%zu bytes per worker) was reached",
+                    "not enough memory: limits.memory (%zu bytes per worker) was reached, by what "
+                    "the handler keeps or by calls of a function by itself without end",
                     t->vm->options.limit_memory_bytes);
     else
         verdict_of_error(L, &t->verdict);
