@@ -43,10 +43,39 @@ local function whole_message(text)
     return message
 end
 
-local function show_request(request)
-    requests[#requests + 1] = { method = request.method, url = request.url, body = request.body }
-    say("%-6s %s", request.method, request.url)
+local HIDDEN = "***"
+
+-- True if the credential held something to hide, which is hidden now.
+local function hide(credential)
+    local found = false
+    for _, name in ipairs { "value", "secretData" } do
+        if type(credential) == "table" and type(credential[name]) == "string" then
+            credential[name], found = HIDDEN, true
+        end
+    end
+    return found
+end
+
+-- A request's body as it may be shown: what is printed gets into tickets and logs of builds, and a
+-- user's password must not.
+local function shown_body(request)
     local body = request.body
+    if not body or not body:find('"value"', 1, true) and not body:find('"secretData"', 1, true) then
+        return body
+    end
+    local ok, value = pcall(json.decode, body)
+    if not ok or type(value) ~= "table" then return body end
+    local hidden = request.url:find("/reset%-password$") ~= nil and hide(value)
+    if type(value.credentials) == "table" then
+        for _, credential in ipairs(value.credentials) do hidden = hide(credential) or hidden end
+    end
+    return hidden and json.encode(value) or body
+end
+
+local function show_request(request)
+    local body = shown_body(request)
+    requests[#requests + 1] = { method = request.method, url = request.url, body = body }
+    say("%-6s %s", request.method, request.url)
     if not body then return end
     say("       %s%s", body:sub(1, BODY_MAX), #body > BODY_MAX and " …" or "")
 end

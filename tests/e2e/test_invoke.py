@@ -27,6 +27,10 @@ local calls = {
     kc.users.delete(c.id)
     log.warn("now", { there = kc.users.get(c.id) ~= nil, id = kc.users.create(c.rep) })
   end,
+  password = function(c)
+    kc.users.set_password(c.id, "swordfish")
+    kc.users.create(c.rep)
+  end,
   group = function(c) kc.users.groups.add(c.id, "/nowhere") end,
   events = function() kc.request("PUT", "/events/config", { json = {} }) end,
   count = function() log.warn("now", { status = kc.request("GET", "/users/count").status }) end,
@@ -134,6 +138,16 @@ def test_a_client_that_may_read_nothing(tmp_path, server):
     folder = Folder(tmp_path, server.url, "wrong")
     code, out, _ = folder.invoke({"call": "ensure", "rep": person()})
     assert code == 0 and "note: Keycloak could not be read" in out and "secret" in out
+
+
+def test_passwords_are_not_shown(folder, realm):
+    id = realm.create(**person())
+    for flags in ((), ("--json",), ("--trace",)):
+        code, out, err = folder.invoke({"call": "password", "id": id, "rep": person(credentials=[
+            {"type": "password", "value": "open-sesame", "temporary": False}])}, *flags)
+        assert code == 0, out + err
+        assert "open-sesame" not in out + err and "swordfish" not in out + err
+        assert out.count("***") == 2
 
 
 def test_the_timeline(folder):
