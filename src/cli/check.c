@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/checklist.h"
 #include "cli/command.h"
+#include "cli/lint.h"
 #include "cli/options.h"
 #include "cli/print_table.h"
 #include "conf/conf.h"
@@ -65,9 +66,11 @@ static void look_at_handler(const struct look *l)
 {
     struct err e = {0};
     struct bundle *handler = handler_load(l->conf, l->handler, &e);
-    bool bad = !handler;
+    checklist_add(l->list, handler ? CHECK_OK : CHECK_BAD, "handler",
+                  handler ? l->handler : e.text);
+    if (handler && lint(l->conf, handler, l->list, &e) != 0)
+        checklist_add(l->list, CHECK_DOUBT, "lint", e.text);
     bundle_unref(handler);
-    checklist_add(l->list, bad ? CHECK_BAD : CHECK_OK, "handler", bad ? e.text : l->handler);
 }
 
 static void look_at_secret(const struct look *l)
@@ -144,10 +147,11 @@ done:
 
 static const char about[] =
     "Looks at a handler and its configuration and reaches nothing over the network: every key is\n"
-    "checked, the handler and what it requires are compiled and loaded, as a worker would. Leaves\n"
-    "with 78 if something would keep the host from running. --print-table prints the commands "
-    "that\n"
-    "create the table of dedupe.store, and the IAM policy that it needs.\n";
+    "checked, the handler and what it requires are compiled and loaded, as a worker would, and\n"
+    "their source is looked through for common slips. Those are doubts (!); \"-- check: ignore\"\n"
+    "at the end of a line keeps it quiet. Leaves with 78 if something would keep the host from\n"
+    "running. --print-table prints the commands that create the table of dedupe.store, and the\n"
+    "IAM policy that it needs.\n";
 
 static const char example[] = "  host check register.lua\n"
                               "  host check register.lua --json | jq '.checks[]'\n"

@@ -1,6 +1,9 @@
 """host check: the list, its crosses and exit codes; and the table that --print-table makes."""
 import json
+import pathlib
 import subprocess
+
+import pytest
 
 import hostproc
 
@@ -71,6 +74,80 @@ def test_usage(tmp_path):
     assert hostproc.command("check")[0] == 2
     assert hostproc.command("check", "a.lua", "--prnt-table")[0] == 2
     assert hostproc.command("check", "no-such-file.lua", env=STORE)[0] == 78
+
+
+# -- common slips
+
+def slips(tmp_path, *lines, config=None, head=()):
+    """What is said of a handle with these lines: [(line of the file, words)]."""
+    source = "\n".join(["local host = require 'host'", *head, "local M = {}",
+                        "function M.handle(msg)", *lines, "end", "return M"])
+    code, text, error = check(tmp_path, source, "--json", config={"queue": {"url": QUEUE},
+                                                                 **(config or {})})
+    assert code == 0, text + error
+    said = [c for c in json.loads(text)["checks"] if c["check"] == "lint"]
+    assert all(c["result"] == "doubt" for c in said)
+    return [(int(c["text"].split(":")[1]), c["text"].split("\n")[0]) for c in said]
+
+
+SLIPS = {
+    "print(nmae)": ["'nmae' is declared nowhere"],
+    "local x = { nmae, name = 1, [y] = 2 }": ["'nmae'", "'y'"],
+    "count = 1": ["assigns the global 'count'"],
+    "host.reject 'x'": ["`return host.reject"],
+    "if msg.id then host.retry { after = 1 } end": ["`return host.retry"],
+    "return nil, 'no luck'": ["`return nil, …`"],
+    "if msg.id then return false end": ["`return false`"],
+    "local x = host.env 'HOME'": ['host.env "HOME"'],
+    "local x = host.config.url .. '/x'": ["host.config.url is not set"],
+}
+
+
+@pytest.mark.parametrize("line", SLIPS)
+def test_a_slip(tmp_path, line):
+    found = slips(tmp_path, line)
+    assert [n for n, _ in found] == [4] * len(SLIPS[line]), found
+    assert all(w in text for w, (_, text) in zip(SLIPS[line], found)), found
+    assert slips(tmp_path, line + " -- check: ignore") == []
+
+
+def test_a_variable_of_all_messages(tmp_path):
+    head = ["local count, seen = 0, {}"]
+    (line, words), = slips(tmp_path, "count = count + 1", "seen[msg.id] = true", head=head)
+    assert line == 5 and "'count'" in words and "all messages" in words
+
+
+@pytest.mark.parametrize("line", [
+    "return host.reject 'x'", "local r = msg.id and host.retry { after = 1 } return r",
+    "local function f() return nil, 'x' end f()", "repeat local done = f until done",
+    "for i, v in ipairs({}) do print(i, v) end for n = 1, 2 do print(n) end",
+    "goto out do print(msg) end ::out::", "local x <const> = 1 print(x)",
+    "local s = [==[ nmae = ]] ]==] --[[ a\nb ]] print(s)", "local u = 'it\\'s' .. \"q\" print(u)",
+    "function msg.f(self, ...) return self, ... end function msg:g() return self end",
+    "if host.config.url then print(1) end local u = host.config.url or 'x'",
+    "local function fact(n) return n < 2 and 1 or n * fact(n - 1) end print(fact(3))",
+    "local a, b = 1, 2; a, b = b, a; print(a, b, 0x1p4, 1e-3, 3 // 2, a ~= b)",
+])
+def test_no_slip(tmp_path, line):
+    assert slips(tmp_path, line, head=["local f"]) == []
+
+
+def test_names_in_the_configuration_are_no_slips(tmp_path):
+    config = {"handler": {"url": "http://x", "env": ["HOME"]}}
+    assert slips(tmp_path, "print(host.config.url, host.env 'HOME')", config=config) == []
+
+
+def test_globals_of_the_files_are_no_slips(tmp_path):
+    (tmp_path / "names.lua").write_text("function first(x) return x end\nlimit = 3\n")
+    assert slips(tmp_path, "print(first(limit))", head=["require 'names'"]) == []
+
+
+def test_our_own_source_has_no_slips(tmp_path):
+    for folder in ("examples", "host"):
+        for path in sorted(pathlib.Path(hostproc.ROOT, "lua", folder).glob("*.lua")):
+            code, text = hostproc.command("check", str(path), env={"LUAHOST_QUEUE_URL": QUEUE})
+            assert "lint" not in text, text
+            assert folder == "host" or "✓ handler" in text, text
 
 
 # -- the table
