@@ -147,7 +147,7 @@ def test_our_own_source_has_no_slips(tmp_path):
         for path in sorted(pathlib.Path(hostproc.ROOT, "lua", folder).glob("*.lua")):
             code, text = hostproc.command("check", str(path), env={"LUAHOST_QUEUE_URL": QUEUE})
             assert "lint" not in text, text
-            assert folder == "host" or "✓ handler" in text, text
+            assert path.name != "register.lua" or "✓ handler" in text, text
 
 
 # -- the table
