@@ -136,8 +136,18 @@ local function user_functions(api)
         return user, true
     end
 
+    -- When a user's password was set, in ms; nil: he has none.
+    local function password_date(at, id)
+        local _, list = call.send(at, "GET", path_to(id, "credentials"))
+        for _, one in ipairs(list or {}) do
+            if one.type == "password" then return one.createdDate end
+        end
+        return nil
+    end
+
     --- Sets a user's password. Once more is the same again, except in realms that remember
-    -- passwords, which refuse it: so the request is never repeated by itself.
+    -- passwords, which refuse it: so the request is never repeated by itself, and after an answer
+    -- that is lost the password's date tells whether it was set.
     -- @param id of the user
     -- @param password the new one
     -- @param opts temporary = true: to be changed at the next login
@@ -147,9 +157,17 @@ local function user_functions(api)
             call.fail { kind = "usage", message = "users.set_password: a password was expected,"
                 .. " found " .. (password == "" and "an empty string" or type(password)) }
         end
-        call.send(api(), "PUT", path_to(id, "reset-password"), { idempotent = false,
-            name = "users.set_password", json = { type = "password", value = password,
-                temporary = (opts or {}).temporary == true } })
+        local at = api()
+        local before = password_date(at, id)
+        local ok, e = pcall(call.send, at, "PUT", path_to(id, "reset-password"),
+            { idempotent = false, name = "users.set_password", json = { type = "password",
+                value = password, temporary = (opts or {}).temporary == true } })
+        if ok then return end
+        if type(e) == "table" and e.outcome_unknown then
+            local seen, date = pcall(password_date, at, id)
+            if seen and date ~= before then return end
+        end
+        error(e, 0)
     end
 
     -- Each of these sends a mail, and none can be taken back or looked up afterwards.

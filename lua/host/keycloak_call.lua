@@ -151,7 +151,7 @@ local function is_verdict(body)
 end
 
 -- What the status means for the message. Fills in the error's fields and returns words of ours.
-local function judge(e, api, method, path, body)
+local function judge(e, api, method, path, body, once)
     local status = e.status
     if status == 401 then
         e.target_failed = true
@@ -180,7 +180,7 @@ local function judge(e, api, method, path, body)
     elseif status == 500 and tostring(body.errorMessage):find("^Failed to send") then
         return "is the realm's SMTP server set, and can Keycloak reach it?"
     elseif status >= 500 then
-        e.outcome_unknown = method == "POST" or nil
+        e.outcome_unknown = once or nil
         -- A group that vanished and a lost race look like this too: perhaps this message's own
         -- trouble, so Keycloak is not held to be down because of it.
         local odd = method == "POST" and path == "/users" and status == 500
@@ -189,7 +189,8 @@ local function judge(e, api, method, path, body)
     return nil
 end
 
-local function failure(api, method, path, answer, body)
+-- `once`: carried out twice it would do more than carried out once.
+local function failure(api, method, path, answer, body, once)
     if type(body) ~= "table" then body = {} end
     local reason = reasons(body)
     local e = {
@@ -197,7 +198,7 @@ local function failure(api, method, path, answer, body)
         target = api.origin,
         path = "/admin/realms/" .. url.escape(api.realm) .. path,
     }
-    local ours = judge(e, api, method, path, body)
+    local ours = judge(e, api, method, path, body, once)
     e.message = ("Keycloak: %s %s answered %d%s%s"):format(method, e.path, e.status,
         reason and reason ~= "" and ": " .. reason or "", ours and "; " .. ours or "")
     M.fail(e)
@@ -278,7 +279,10 @@ function M.send(api, method, path, opts)
     if opts.absent and answer.status == 404 and type(value) == "table" then
         welcome = (value.error or value.errorMessage) == opts.absent
     end
-    if not welcome then failure(api, method, path, answer, value) end
+    if not welcome then
+        local once = method == "POST" or opts.idempotent == false
+        failure(api, method, path, answer, value, once)
+    end
     return answer, value
 end
 

@@ -18,6 +18,8 @@ local function reset_password(c)
     end
     if value == "" then return answer.problem(400, "Empty password not allowed") end
     c.user.password = value
+    local now_ms = math.floor(c.realm.users.options.now() * 1000)
+    c.user.password_ms = math.max(now_ms, (c.user.password_ms or 0) + 1)
     local actions = {}
     for _, action in ipairs(c.user.requiredActions) do
         if action ~= "UPDATE_PASSWORD" then actions[#actions + 1] = action end
@@ -25,6 +27,16 @@ local function reset_password(c)
     if given.temporary == true then actions[#actions + 1] = "UPDATE_PASSWORD" end
     c.user.requiredActions = actions
     return answer.done()
+end
+
+-- The hash and its parameters are left out.
+local function credentials(c)
+    if not c.may.view then return answer.forbidden() end
+    local list = json.array {}
+    if c.user.password_ms then
+        list[1] = { id = c.user.id, type = "password", createdDate = c.user.password_ms }
+    end
+    return answer.found(list)
 end
 
 local function refused(words)
@@ -69,6 +81,7 @@ local function verify_email(c)
 end
 
 return {
+    ["users/*/credentials"] = { GET = credentials },
     ["users/*/reset-password"] = { PUT = reset_password },
     ["users/*/execute-actions-email"] = { PUT = execute_actions },
     ["users/*/send-verify-email"] = { PUT = verify_email },

@@ -76,6 +76,15 @@ def test_passwords(realm):
     says(realm.call("PUT", path, {**word, "value": ""}), 400, error="Empty password not allowed")
     says(realm.call("PUT", path, {"type": "password"}), 400, error="No password provided")
     says(realm.call("PUT", f"/users/{NOBODY}/reset-password", word), 404, error="User not found")
+    says(realm.get(f"/users/{NOBODY}/credentials"), 404, error="User not found")
+    for id in (id, user(realm)):
+        dates = []
+        for _ in range(2):
+            realm.call("PUT", f"/users/{id}/reset-password", word)
+            one, = realm.get(f"/users/{id}/credentials").json
+            assert one["type"] == "password"
+            dates.append(one["createdDate"])
+        assert dates[0] < dates[1]
 
 
 def test_mails(realm, server):
@@ -366,3 +375,26 @@ end }
     assert r.one("join")["joined"] is True
     joins = [e for e in r.wire.log() if e["method"] == "POST" and e["path"].endswith("/members")]
     assert len(joins) == 1
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_password_whose_answer_is_lost(tmp_path, elasticmq, elasticmq_sqs, server, realm,
+                                         arrives):
+    """Its date tells whether it was set; the request is not repeated."""
+    r = Run(tmp_path, elasticmq, elasticmq_sqs, server, "members")
+    r.wire.tell("fault", times=1, pass_on=arrives,
+                match={"method": "^PUT$", "path": "/reset-password$"})
+    id = user(realm)
+    r.cases["password"] = {"id": id}
+    r.work("""
+local kc, log = require "host.keycloak", require "host.log"
+return { handle = function(msg)
+  local ok, e = pcall(kc.users.set_password, msg.json.id, "open sesame")
+  log.info("told", { case = "password", ok = ok, unknown = not ok and e.outcome_unknown == true })
+end }
+""")
+    told = r.one("password")
+    assert (told["ok"], told["unknown"]) == (arrives, not arrives)
+    assert len(realm.get(f"/users/{id}/credentials").json) == int(arrives)
+    sent = [e for e in r.wire.log() if e["path"].endswith("/reset-password")]
+    assert len(sent) == 1
