@@ -125,6 +125,14 @@ static void put_targets(struct buf *b, struct json_object *list)
     }
 }
 
+/* A reload that was refused, until one is not; the words' first line. */
+static void put_reload(struct buf *b, struct json_object *s)
+{
+    const char *why = text(s, "reload_error");
+    if (strcmp(text(s, "reload"), "refused") == 0)
+        buf_printf(b, "  reload    refused: %.*s\n", (int)strcspn(why, "\n"), why);
+}
+
 void status_screen(struct json_object *s, struct buf *b)
 {
     char d[32];
@@ -133,6 +141,7 @@ void status_screen(struct json_object *s, struct buf *b)
     put_state(b, s);
     buf_printf(b, "  handler   %s, generation %" PRId64 "\n", text(s, "handler"),
                number(s, "generation"));
+    put_reload(b, s);
     buf_printf(b, "  process   host %s, pid %" PRId64 ", up %s\n", text(s, "version"),
                number(s, "pid"), duration(seconds(s, "up_s"), d));
     if (*queue)

@@ -49,6 +49,7 @@ static void what_holds_it_comes_first(void **state)
 {
     (void)state;
     expect("{\"queue\":\"http://q:1/0/signups\",\"handler\":\"h.lua\",\"generation\":2,"
+           "\"reload\":\"refused\",\"reload_error\":\"h.lua:3: no\\n  > 3 | x\","
            "\"version\":\"1\",\"pid\":1,\"up_s\":200000,\"state\":\"held\",\"hold\":{\"reason\":"
            "\"a target is down\",\"target\":\"http://k:1\",\"for_s\":130.2},\"targets\":["
            "{\"target\":\"http://k:1\",\"state\":\"trying\",\"parked\":3,\"down_s\":130.2},"
@@ -57,6 +58,7 @@ static void what_holds_it_comes_first(void **state)
            "{\"worker\":3,\"state\":\"failed\",\"in_one_turn_s\":0}],\"workers\":{}}",
            "signups  held: a target is down, http://k:1, for 2 min\n"
            "  handler   h.lua, generation 2\n"
+           "  reload    refused: h.lua:3: no\n"
            "  process   host 1, pid 1, up 2 d 7 h\n"
            "  queue     http://q:1/0/signups\n"
            "  workers   0 of 0 busy, 0 of 0 slots\n"
