@@ -165,6 +165,9 @@ static void away_and_open_runs_unfenced(void **state)
     answer(SHARED_CLAIM, SHARED_AWAY);
     assert_int_equal(world_running_count(&w), 1);
     assert_int_equal(flow_counts(w.flow)->unfenced, 1);
+    world_pass(&w, 3000);
+    answer(SHARED_CLAIM, SHARED_AWAY); /* the same one, still: counted once */
+    assert_int_equal(flow_counts(w.flow)->unfenced, 1);
     world_verdict(&w, "a", OUTCOME_ACK); /* telling it is in vain */
     world_pass(&w, 5);
     assert_int_equal(w.batches[0]->op, QUEUE_DELETE);
@@ -203,6 +206,10 @@ static void away_and_closed_waits_and_receives_nothing(void **state)
     world_pass(&w, 1000);
     assert_int_equal(w.receive_count, 0);
     assert_int_equal(world_running_count(&w), 0);
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    assert_non_null(v.hold);
+    assert_non_null(strstr(v.hold, "store"));
     world_pass(&w, 2000);
     answer(SHARED_CLAIM, SHARED_OK);
     assert_int_equal(world_running_count(&w), 1);
@@ -247,6 +254,9 @@ static void drain_frees_what_it_gives_back(void **state)
     begin(false);
     bring();
     flow_drain(w.flow);
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    assert_int_equal(v.parked, 0);
     answer(SHARED_CLAIM, SHARED_OK); /* it was on the wire */
     world_pass(&w, 5);
     world_answer_all(&w);
@@ -256,6 +266,26 @@ static void drain_frees_what_it_gives_back(void **state)
     assert_true(w.ended);
     assert_int_equal(w.end, FLOW_DRAINED);
     world_end(&w);
+}
+
+/* Its request is on the wire: no other host may run its key before the claim expires by itself. */
+static void time_up_leaves_the_claim_of_what_is_on_the_wire(void **state)
+{
+    (void)state;
+    for (int sent = 0; sent < 2; sent++) {
+        begin(false);
+        bring();
+        answer(SHARED_CLAIM, SHARED_OK);
+        if (sent)
+            atomic_store(&world_running(&w, "a")->wire_until_ms, w.now_ms + 20000);
+        flow_drain(w.flow);
+        flow_drain(w.flow);
+        assert_int_equal(call_count, !sent);
+        if (!sent)
+            answer(SHARED_FREE, SHARED_OK);
+        world_answer_all(&w);
+        world_end(&w);
+    }
 }
 
 int main(void)
@@ -275,6 +305,7 @@ int main(void)
         cmocka_unit_test(away_and_closed_waits_and_receives_nothing),
         cmocka_unit_test(a_store_that_is_away_at_the_ack),
         cmocka_unit_test(drain_frees_what_it_gives_back),
+        cmocka_unit_test(time_up_leaves_the_claim_of_what_is_on_the_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,6 +39,9 @@ static void assert_kept(const char *handle)
     b->done(b);
     assert_int_equal(flow_counts(w.flow)->rejected, 0);
     assert_int_equal(flow_counts(w.flow)->retried, 1);
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    assert_int_equal(v.copying, 0);
 }
 
 static void the_copy_is_confirmed_before_the_delete(void **state)

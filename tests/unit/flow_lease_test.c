@@ -148,6 +148,68 @@ static void a_lapse_is_waited_for(void **state)
     world_end(&w);
 }
 
+/* The lease seemed lost, and was not: SQS had extended it. */
+static void a_late_answer_restores_the_lease(void **state)
+{
+    (void)state;
+    begin(1);
+    world_bring(&w, 1, 1);
+    atomic_store(&world_running(&w, "m1")->wire_until_ms, WIRE_ANSWERED);
+    world_pass(&w, 31000);
+    assert_true(atomic_load(&world_running(&w, "m1")->lease_lost));
+    world_answer_all(&w);
+    assert_false(atomic_load(&world_running(&w, "m1")->lease_lost));
+    world_verdict(&w, "m1", OUTCOME_ACK);
+    world_pass(&w, 5);
+    world_answer_all(&w);
+    assert_int_equal(flow_counts(w.flow)->acked, 1);
+    world_end(&w);
+}
+
+/* It waited for the next try of its copy: its place is free at once, and a drain that waited for
+ * nothing else ends. */
+static void a_refused_extension_frees_its_place(void **state)
+{
+    (void)state;
+    for (int draining = 0; draining < 2; draining++) {
+        struct flow_options o = world_options();
+        o.dead_letters = true;
+        world_begin(&w, &o, 1, 1);
+        w.random_set = true;
+        w.random = 10000;
+        world_bring(&w, 1, 1);
+        world_verdict(&w, "m1", OUTCOME_REJECT);
+        while (w.batch_count == 0) {
+            if (w.copy_count > 0)
+                world_copied(&w, QUEUE_BUSY);
+            world_pass(&w, 10);
+        }
+        if (draining)
+            flow_drain(w.flow);
+        world_pass(&w, 1100);
+        assert_int_equal(w.copy_count + w.receive_count, 0);
+        assert_false(w.ended);
+        refused();
+        assert_int_equal(w.receive_count, !draining);
+        assert_int_equal(w.ended, draining);
+        world_end(&w);
+    }
+}
+
+/* Two deliveries with one receive count, which is approximate: the later handle is taken. */
+static void an_equal_receive_count_is_newer(void **state)
+{
+    (void)state;
+    begin(2);
+    world_bring(&w, 1, 1);
+    world_bring_one(&w, "m1", "h1b", 1);
+    world_verdict(&w, "m1", OUTCOME_ACK);
+    world_pass(&w, 5);
+    assert_string_equal(w.batches[0]->entries[0].handle, "h1b");
+    world_answer_all(&w);
+    world_end(&w);
+}
+
 int main(void)
 {
     log_setup(LOG_JSON, (enum log_level)(LOG_ERROR + 1));
@@ -157,6 +219,9 @@ int main(void)
         cmocka_unit_test(the_answer_to_an_older_handle),
         cmocka_unit_test(extensions_go_together),
         cmocka_unit_test(a_lapse_is_waited_for),
+        cmocka_unit_test(an_equal_receive_count_is_newer),
+        cmocka_unit_test(a_late_answer_restores_the_lease),
+        cmocka_unit_test(a_refused_extension_frees_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

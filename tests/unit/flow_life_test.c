@@ -77,11 +77,14 @@ static void handlers_wish_is_clamped(void **state)
 {
     (void)state;
     begin(1, 4);
-    world_bring(&w, 1, 1);
+    world_bring(&w, 1, 2);
     world_running(&w, "m1")->after_ms = 99999999;
+    world_running(&w, "m2")->after_ms = 0;
     world_verdict(&w, "m1", OUTCOME_RETRY);
+    world_verdict(&w, "m2", OUTCOME_RETRY);
     world_pass(&w, 5);
     assert_int_equal(w.batches[0]->entries[0].visibility_s, 43140);
+    assert_int_equal(w.batches[0]->entries[1].visibility_s, 0);
     world_end(&w);
 }
 

@@ -69,12 +69,34 @@ static void for_the_extension(void **state)
     world_end(&w);
 }
 
+/* A dead letter's copy: as if it had failed. */
+static void for_the_copy(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.dead_letters = true;
+    world_begin(&w, &o, 1, 4);
+    w.random_set = true;
+    world_bring(&w, 1, 1);
+    left = 0;
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    left = -1;
+    assert_int_equal(w.copy_count, 0);
+    world_pass(&w, 99);
+    assert_int_equal(w.copy_count, 0);
+    world_pass(&w, 1);
+    assert_int_equal(w.copy_count, 1);
+    world_copied(&w, QUEUE_OK);
+    world_end(&w);
+}
+
 int main(void)
 {
     log_setup(LOG_JSON, (enum log_level)(LOG_ERROR + 1));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(for_the_call),
         cmocka_unit_test(for_the_extension),
+        cmocka_unit_test(for_the_copy),
     };
     return OWN_ALLOCATOR ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
 }

@@ -231,6 +231,9 @@ static inline void world_end(struct world *w)
 {
     struct list *node;
     flow_free(w->flow);
+    for (int i = 0; i < WORLD_TIMERS; i++)
+        if (w->timers[i]) /* it would fire into memory that is gone */
+            abort();
     while ((node = list_pop(&w->running)))
         job_free(list_entry(node, struct job, node));
     dedupe_free(w->dedupe);
