@@ -94,7 +94,7 @@ soak:
 # The test of the tests: mutants that a named check of the simulator must catch.
 mutants: $(BUILD)/sim
 	python3 tests/sim/mutants/named.py --build $(BUILD)
-# And by every small change that a machine can think of. make mutate [FILE=flow/settle.c]
+# And by mechanical ones: negated conditions, off by one, dropped calls. make mutate [FILE=flow/settle.c]
 mutate: $(BUILD)/sim
 	nice -n 15 python3 tests/sim/mutants/mechanical.py --build $(BUILD) $(if $(FILE),--file $(FILE))
 

@@ -1,7 +1,10 @@
 """Small changes to flow/ and policy/, each run against their unit tests and the simulator: negated
 conditions, numbers and borders off by one, dropped calls.
 
-    mechanical.py [--build FOLDER] [--jobs N] [--file PART] [--again] [--quick] [--list]
+    mechanical.py [--build FOLDER] [--jobs N] [--file PART] [--all] [--again] [--quick] [--list]
+
+A mutant that nothing quick has killed, and that is not explained, is run for long and under the
+address sanitizer too.
 
 Prints a table per file, and every survivor with its place. Each survivor must be explained in the
 file `survivors` beside this one; one that is not fails the run. What each mutant was killed by goes
@@ -50,6 +53,7 @@ class Trial:
     def __init__(self, path, change):
         self.path, self.change = path, change
         self.unit = self.sim = ""  # what killed it there
+        self.explained = False     # should it survive
         self.state = ""            # killed, survived, same (code as the original), none (no program)
 
     def key(self):
@@ -120,7 +124,7 @@ class Worker:
             trial.unit = self.fast.run_units(tests_for(trial.path), UNIT_S).test
             if not trial.unit:
                 trial.sim = self.sims(self.fast, 1, QUICK_SEEDS, QUICK_S)
-            if self.asan and not trial.unit and not trial.sim:
+            if self.asan and not trial.unit and not trial.sim and not trial.explained:
                 self.asan.put(changed)
                 self.asan.link()
                 trial.unit = self.asan.run_units(tests_for(trial.path), UNIT_S * 5).test
@@ -247,10 +251,12 @@ def main():
         for t in trials:
             print(f"{t.place()} {t.change.function}: {t.change.what}")
         return 0
+    known = explanations()
+    for t in trials:
+        t.explained = bool(explained(t, known))
     began, done = time.time(), []
     progress = open(f"{table}.part", "w")
     try:
-        known = explanations()
         _worker = Worker(options.build, options.quick)  # what all have in common is built once
         atexit.register(_worker.close)
         with multiprocessing.get_context("fork").Pool(options.jobs, _start) as pool:
