@@ -3,6 +3,7 @@
 #include "aws/sqs.h"
 #include "base/exit.h"
 #include "base/log.h"
+#include "cli/check_online.h"
 #include "cli/checklist.h"
 #include "cli/command.h"
 #include "cli/lint.h"
@@ -23,6 +24,7 @@ extern char **environ;
 struct command_line {
     const char *handler;
     bool json;
+    bool online;
     bool print_table;
     struct conf_request request;
 };
@@ -137,6 +139,10 @@ static int check(const struct command_line *c, struct err *e)
         const struct look look = {.conf = &conf, .handler = c->handler, .list = &list};
         for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
             looks[i](&look);
+        if (c->online) {
+            check_online_queue(&conf, &list);
+            check_online_keycloak(&conf, &list);
+        }
     }
     rc = checklist_print(&list, c->json, e);
 done:
@@ -146,12 +152,14 @@ done:
 }
 
 static const char about[] =
-    "Looks at a handler and its configuration and reaches nothing over the network: every key is\n"
+    "Looks at a handler and its configuration and (without --online) reaches no network: every key "
+    "is\n"
     "checked, the handler and what it requires are compiled and loaded, as a worker would, and\n"
     "their source is looked through for common slips. Those are doubts (!); \"-- check: ignore\"\n"
     "at the end of a line keeps it quiet. Leaves with 78 if something would keep the host from\n"
-    "running. --print-table prints the commands that create the table of dedupe.store, and the\n"
-    "IAM policy that it needs.\n";
+    "running. --online asks the queue and Keycloak, too, and writes nothing: credentials, redrive\n"
+    "policy, dead-letter queue, token, roles. --print-table prints the commands that create the\n"
+    "table of dedupe.store, and the IAM policy that it needs.\n";
 
 static const char example[] = "  host check register.lua\n"
                               "  host check register.lua --json | jq '.checks[]'\n"
@@ -170,6 +178,9 @@ int cmd_check(int argc, char **argv)
         {.name = "print-table",
          .flag = &c.print_table,
          .help = "print how to create the table of dedupe.store, and leave"},
+        {.name = "online",
+         .flag = &c.online,
+         .help = "also ask the queue and Keycloak; nothing is written"},
         {.name = "json", .flag = &c.json, .help = "print one JSON object"},
         {0},
     };

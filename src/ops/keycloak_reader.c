@@ -119,6 +119,11 @@ int keycloak_read(struct keycloak_reader *r, const char *url, const char **text,
     return status;
 }
 
+const char *keycloak_reader_token(const struct keycloak_reader *r)
+{
+    return r->token ? r->token->text : NULL;
+}
+
 struct keycloak_reader *keycloak_reader_new(const struct conf *conf, struct err *e)
 {
     struct keycloak_reader *r = calloc(1, sizeof *r);

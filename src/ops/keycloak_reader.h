@@ -19,4 +19,7 @@ void keycloak_reader_free(struct keycloak_reader *r); /* NULL is fine */
  * stays until the next read. */
 int keycloak_read(struct keycloak_reader *r, const char *url, const char **text, size_t *len);
 
+/* The token of the last read, which nobody may print. NULL: there was none. */
+const char *keycloak_reader_token(const struct keycloak_reader *r);
+
 #endif
