@@ -90,7 +90,7 @@ static void group_taken_in_again(struct host *h, struct view *v)
 {
     h->unsure = h->unsure || (v->phase == PHASE_BACKOFF && v->comebacks > 0);
     v->phase = PHASE_WAITING;
-    v->starts = v->fails = v->probed = v->comebacks = 0;
+    v->starts = v->fails = v->probed = v->comebacks = v->comebacks_open = 0;
     v->parked_ms = 0;
     v->sent = v->copied = v->copy_open = false;
 }
@@ -256,7 +256,8 @@ void view_target_up(struct host *h, bool proven)
         struct view *v = &h->views[i];
         if (v->phase != PHASE_PARKED)
             continue;
-        v->comebacks += proven && !v->doubtful; /* that asks for its claim */
+        v->comebacks += proven && !v->doubtful;
+        v->comebacks_open += proven && v->doubtful; /* unless it asked for its claim then */
         v->odd = v->odd || hold_over(h, v) || lapsed(v);
         v->phase = PHASE_WAITING;
         tell(&sim.records[i], "host %d: its target is back%s", h->index,
@@ -296,6 +297,11 @@ void view_verdict(struct host *h, struct record *r, const struct job *job, bool 
 {
     struct view *v = view_of(h, r);
     bool outage = job->target_failed && !blamed;
+    if (job->target_failed && v->comebacks < COMEBACKS_MAX &&
+        v->comebacks + v->comebacks_open >= COMEBACKS_MAX)
+        v->odd = h->unsure = true; /* whether it is blamed */
+    if (v->odd && job->target_failed && v->comebacks + v->comebacks_open > 0)
+        h->unsure = true; /* and so, whether its target is down */
     corners[CORNER_target_exonerated] += blamed;
     r->failed |= blamed || (job->target_failed && (h->unsure || v->odd));
     if (job->outcome == OUTCOME_ACK)

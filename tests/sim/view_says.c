@@ -48,10 +48,16 @@ static void extension_holds(struct host *h, struct record *r, struct view *v, in
         r->excused = false;
 }
 
+/* A store may have decided of it already, unseen from here: then it settles, and loses nothing. */
+static bool store_decides(const struct view *v)
+{
+    return v->phase == PHASE_WAITING || v->phase == PHASE_RECORDING;
+}
+
 static void extension_refused(struct host *h, struct view *v)
 {
-    widen(&h->tally.lease_lost,
-          !v->odd && !lapsed(v) && !hold_over(h, v) && v->phase != PHASE_DECIDED);
+    bool sure = !v->odd && !lapsed(v) && !hold_over(h, v) && v->phase != PHASE_DECIDED;
+    widen(&h->tally.lease_lost, sure && !store_decides(v));
     v->own_retry_ms = -1;
     bool stays = v->phase == PHASE_RUNNING || v->phase == PHASE_RECORDING || v->copy_open ||
                  v->phase == PHASE_DECIDED || hold_over(h, v);
@@ -94,7 +100,7 @@ void view_extended(struct host *h, struct record *r, uint64_t handle, const stru
     if (lapsed(v) && v->phase != PHASE_RUNNING)
         v->odd = true; /* let go of at its end, or just about to be */
     if (good)
-        widen(&h->tally.extensions, !v->odd && !lapsed(v));
+        widen(&h->tally.extensions, !v->odd && !lapsed(v) && !v->slept && v->phase != PHASE_GONE);
     if (good && handle == v->handle)
         extension_holds(h, r, v, b->sent_ms);
     else if (b->result.status == QUEUE_OK && e->sender_fault && handle == v->handle &&

@@ -263,6 +263,7 @@ struct view {
     int64_t parked_ms;                   /* first parking since it was received; 0: none */
     int probed;                          /* runs to try a target that was down */
     int comebacks;         /* times its target came back by another, while it was parked */
+    int comebacks_open;    /* the same, and it may have been asking for its claim */
     int64_t copying_ms;    /* COPYING: since when */
     bool exhausted;        /* COPYING: it is its last receive; otherwise it was rejected */
     bool copy_open;        /* a copy is on the wire */
