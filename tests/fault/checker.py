@@ -74,9 +74,15 @@ class Span:
         return [e for e in self.calls if "user" in e and e["told"] not in (401, 403)]
 
     def registered(self):
-        """When the last step of a registration was answered; None if it was not."""
+        """When the last step of a registration was answered; None if it was not. Roles that were
+        only read are the last step if they were all there: if nobody added one afterwards."""
         last = self.calls[-1] if self.calls else None
-        return last["t1"] if last and is_role_call(last) and heard(last) else None
+        if not last or not is_role_call(last) or not heard(last):
+            return None
+        if last["method"] == "GET" and any(is_role_call(e) and e["method"] == "POST" and
+                                           e["t0"] > last["t0"] for e in self.event.calls):
+            return None
+        return last["t1"]
 
     def copied(self):
         """When a dead-letter copy was confirmed; None if none was."""

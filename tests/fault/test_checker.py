@@ -296,6 +296,21 @@ def test_a_breaker_that_another_opened(story):
     assert ("UNEXPLAINED", 2) in story.words()
 
 
+def test_roles_that_were_only_read(story):
+    """A breaker opened between the reading and the adding: that run was not done."""
+    create = story.find(user="u-2")
+    create.update(told=409, status=409, fate="")
+    begin = story.find(route="runs", trace=trace_of(2))["t0"]
+    read = story.line("keycloak", "GET", ROLES, 200, trace=trace_of(2))
+    read.update(t0=create["t1"], t1=create["t1"] + 0.01)
+    other = story.line("keycloak", "GET", "/admin/realms/r/users?username=u-1", 503,
+                       trace=trace_of(1))
+    other.update(t0=begin - 0.2, t1=begin + 0.1)
+    assert story.check().extra["breaker open"] == 1
+    story.find(path=ROLES, trace=trace_of(2), method="POST").update(trace=trace_of(1))
+    assert story.check().extra["breaker open"] == 0
+
+
 def test_a_server_that_was_away(story):
     story.find(user="u-2").update(told=409, status=409, fate="")
     begin = story.find(user="u-2")["t0"]
