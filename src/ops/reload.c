@@ -99,7 +99,7 @@ static int begin(struct reload *r, struct err *e)
 void reload_turn(struct reload *r)
 {
     struct err e = {0};
-    switch (r->pool ? pool_replacing(r->pool, &e) : REPLACING_TRIAL) {
+    switch (pool_replacing(r->pool, &e)) {
     case REPLACING_DONE:
         done(r);
         break;

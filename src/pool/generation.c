@@ -9,9 +9,10 @@ static uint32_t number_of(const struct vm *vm)
     return vm ? vm_generation(vm) : 0;
 }
 
-void generations_init(struct generations *g, const struct vm_options *options)
+void generations_init(struct generations *g, const struct vm_options *options, bool selftest)
 {
     g->options = options;
+    g->selftest = selftest;
     atomic_init(&g->offered, NULL);
 }
 
@@ -19,6 +20,7 @@ static struct vm *make(const struct generations *g, struct bundle *b, struct err
 {
     struct vm_options o = *g->options;
     o.bundle = b;
+    o.selftest = g->selftest;
     o.handler_path = bundle_path(b);
     o.handler_json = bundle_json(b);
     o.generation = bundle_generation(b);
@@ -87,10 +89,7 @@ void generations_hear(struct generations *g)
     struct bundle *b = atomic_exchange(&g->offered, NULL);
     if (b)
         prepare(g, b);
-    uint32_t wanted = atomic_load(&g->wanted);
-    if (!g->next || wanted == 0)
-        return;
-    if (wanted == number_of(g->next))
+    if (g->next && atomic_load(&g->wanted) == number_of(g->next))
         go_over(g);
 }
 

@@ -15,6 +15,7 @@ struct bundle;
 
 struct generations {
     const struct vm_options *options; /* all but what is the bundle's */
+    bool selftest;                    /* after M.init */
     struct vm_ports ports;
     struct vm *current; /* NULL: the first one has not loaded yet */
     struct vm *next;
@@ -39,7 +40,7 @@ struct generations {
 };
 
 /* Before the thread starts; the core's. */
-void generations_init(struct generations *g, const struct vm_options *options);
+void generations_init(struct generations *g, const struct vm_options *options, bool selftest);
 /* A new state with its load phase done, and M.init begun. -1 with `e`. */
 int generations_first(struct generations *g, struct bundle *b, struct err *e);
 /* Takes what the core has said. To be called between turns. */

@@ -30,7 +30,6 @@ struct pool {
     int most;
     struct bundle *bundle; /* that workers run */
     struct bundle *next;   /* that is to replace it, or NULL */
-    struct vm_options trial_vm;
     enum pool_replacing replacing;
     struct err refused;
     int64_t patience_ends_ms;
@@ -65,7 +64,7 @@ static int start(struct pool *p, int index, struct err *e)
     w->index = index;
     w->trial = index == p->most;
     w->bundle = bundle_ref(w->trial ? p->next : p->bundle);
-    w->vm_options = w->trial ? &p->trial_vm : &p->options.vm;
+    w->vm_options = &p->options.vm;
     w->fetch_options = p->options.fetch;
     w->cache = p->cache;
     w->metrics = p->options.metrics;
@@ -94,8 +93,6 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
         return NULL;
     }
     p->options = *options;
-    p->trial_vm = options->vm;
-    p->trial_vm.selftest = true;
     p->bundle = bundle_ref(options->bundle);
     p->events = *events;
     p->loop = loop;
@@ -238,18 +235,13 @@ static void offer_to_some(struct pool *p)
 static void look_at_trial(struct pool *p)
 {
     struct worker *w = &p->workers[p->most];
-    struct err e = {0};
-    if (!w->live || !atomic_load(&w->done))
-        return;
-    bool good = atomic_load(&w->state) == WORKER_READY;
-    if (!worker_join(w, JOIN_MS))
+    if (!w->live || !atomic_load(&w->done) || !worker_join(w, JOIN_MS))
         return;
     w->live = false;
-    e = w->error;
     if (p->replacing != REPLACING_TRIAL)
         return; /* it took too long */
-    if (!good) {
-        refuse(p, &e);
+    if (atomic_load(&w->state) != WORKER_READY) {
+        refuse(p, &w->error);
         return;
     }
     bundle_seal(p->next);
@@ -280,8 +272,7 @@ static void look_at_workers(struct pool *p)
         if (!takes_part(w))
             continue;
         if (atomic_load(&w->handler.refused) == number) {
-            struct err e = w->handler.error;
-            refuse(p, &e);
+            refuse(p, &w->handler.error);
             return;
         }
         if (atomic_load(&w->handler.prepared) != number)

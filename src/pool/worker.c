@@ -196,7 +196,7 @@ int worker_start(struct worker *w, struct err *e)
 {
     list_init(&w->verdicts);
     list_init(&w->questions);
-    generations_init(&w->handler, w->vm_options);
+    generations_init(&w->handler, w->vm_options, w->trial);
     w->open = calloc((size_t)w->vm_options->slots, sizeof *w->open);
     w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     if (!w->open || !w->loop) {
