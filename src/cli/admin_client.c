@@ -6,6 +6,7 @@
 #include "ops/admin_socket.h"
 
 #include <ev.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -162,4 +163,25 @@ int admin_client_call(const char *socket, const char *method, const char *target
     int rc = call_over(loop, fetch, method, target, &c);
     fetch_free(fetch);
     return rc;
+}
+
+struct json_object *admin_client_object(const struct buf *answer, struct err *e)
+{
+    struct json_object *object = json_tokener_parse(answer->data);
+    if (json_object_is_type(object, json_type_object))
+        return object;
+    json_object_put(object);
+    err_set(e, EXIT_FAILED, "the host's answer is no JSON object: is it another version?");
+    return NULL;
+}
+
+struct json_object *admin_client_ask(const char *socket, const char *method, const char *target,
+                                     struct err *e)
+{
+    struct buf answer;
+    buf_init(&answer);
+    int rc = admin_client_call(socket, method, target, &answer, e);
+    struct json_object *object = rc == 0 ? admin_client_object(&answer, e) : NULL;
+    buf_free(&answer);
+    return object;
 }

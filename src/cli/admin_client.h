@@ -5,6 +5,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+struct json_object;
+
 /* One request to the host that is meant: the one at `socket` if that is given, else the one that
  * LUAHOST_ADMIN_SOCKET names or the host.conf.lua of this folder (by its socket, or by its queue if
  * exactly one host consumes that), else the only one that runs. The answer's body, JSON, is added
@@ -12,5 +14,17 @@
  * refuses, in its own words. */
 int admin_client_call(const char *socket, const char *method, const char *target, struct buf *out,
                       struct err *e);
+
+/* The same for an answer that is to be read: an object, the caller's; NULL with `e`. */
+struct json_object *admin_client_ask(const char *socket, const char *method, const char *target,
+                                     struct err *e);
+/* An answer's text as an object, the caller's; NULL with `e`. */
+struct json_object *admin_client_object(const struct buf *answer, struct err *e);
+
+/* For the help of commands that call. */
+#define ADMIN_CLIENT_FINDS                                                                         \
+    "The host is the one that --socket or LUAHOST_ADMIN_SOCKET names, or the host.conf.lua of\n"   \
+    "this folder, or the only one that runs here; if there are several, they are listed.\n"
+#define ADMIN_CLIENT_SOCKET_HELP "the host's admin socket [the only one here]"
 
 #endif

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATIENCE_MS = 5000, FEW_RECEIVES = 10, TOKEN_PART_MAX = 64 << 10 };
+enum { PATIENCE_MS = 5000, TOKEN_PART_MAX = 64 << 10 };
 
 static void say(struct checklist *list, enum checklist_mark mark, const char *what,
                 const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -48,10 +48,10 @@ static void tell_redrive(const struct conf *c, const struct queue_facts *f, stru
             "retry.max_attempts is %d, but SQS moves a message after maxReceiveCount = %d "
             "receives, without a word on why: raise that above %d, or lower retry.max_attempts",
             ours, f->max_receives, ours);
-    else if (f->max_receives < FEW_RECEIVES)
+    else if (f->max_receives < QUEUE_FEW_RECEIVES)
         say(list, CHECK_DOUBT, "redrive policy",
             "maxReceiveCount is %d: crashes and releases cost receives too; raise it to %d or more",
-            f->max_receives, FEW_RECEIVES);
+            f->max_receives, QUEUE_FEW_RECEIVES);
     else
         say(list, CHECK_OK, "redrive policy", "maxReceiveCount %d", f->max_receives);
 }

@@ -10,6 +10,7 @@
 #include "cli/dev_servers.h"
 #include "cli/key_flags.h"
 #include "cli/options.h"
+#include "cli/sandbox_defaults.h"
 #include "conf/conf.h"
 #include "ops/host.h"
 #include "vm/bundle.h"
@@ -21,17 +22,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define QUEUE "registrations"
-#define ACCOUNT "000000000000" /* as lua/sandbox/sqs_queues.lua has it */
-#define DEFAULT_LISTEN "127.0.0.1:9324"
 #define ANY_PORT "127.0.0.1:0"
-#define REALM "demo"
-#define CLIENT "luahost"
 
-enum { REDRIVE_MAX = 10, OPTIONS_MAX = 12 };
+enum { OPTIONS_MAX = 12 };
 
 struct dev {
-    const char *listen; /* NULL: DEFAULT_LISTEN, or any port if that is taken */
+    const char *listen; /* NULL: SANDBOX_LISTEN, or any port if that is taken */
     char handler[PATH_MAX];
     char secret[37];
     char endpoint[80], queue_url[128], dead_url[128];
@@ -43,7 +39,7 @@ struct dev {
 
 static struct dev_servers *start_servers(struct dev *d, struct sandbox_options *o, struct err *e)
 {
-    o->listen = d->listen ? d->listen : DEFAULT_LISTEN;
+    o->listen = d->listen ? d->listen : SANDBOX_LISTEN;
     struct dev_servers *servers = dev_servers_start(o, e);
     if (!servers && !d->listen && e->code == EADDRINUSE) {
         *e = (struct err){0};
@@ -59,8 +55,10 @@ static struct dev_servers *start_servers(struct dev *d, struct sandbox_options *
     }
     const char *address = dev_servers_address(servers);
     snprintf(d->endpoint, sizeof d->endpoint, "http://%s", address);
-    snprintf(d->queue_url, sizeof d->queue_url, "http://%s/" ACCOUNT "/" QUEUE, address);
-    snprintf(d->dead_url, sizeof d->dead_url, "http://%s/" ACCOUNT "/" QUEUE "-dlq", address);
+    snprintf(d->queue_url, sizeof d->queue_url, "http://%s/" SANDBOX_ACCOUNT "/" SANDBOX_QUEUE,
+             address);
+    snprintf(d->dead_url, sizeof d->dead_url, "http://%s/" SANDBOX_ACCOUNT "/" SANDBOX_QUEUE "-dlq",
+             address);
     return servers;
 }
 
@@ -69,11 +67,16 @@ static struct dev_servers *start_servers(struct dev *d, struct sandbox_options *
 static void fix_keys(struct dev *d)
 {
     const struct conf_flag fixed[] = {
-        {"queue.url", d->queue_url},    {"queue.endpoint", d->endpoint},
-        {"queue.region", "us-east-1"},  {"queue.dlq_url", d->dead_url},
-        {"dedupe.store", "memory"},     {"keycloak.url", d->endpoint},
-        {"keycloak.realm", REALM},      {"keycloak.auth_realm", REALM},
-        {"keycloak.client_id", CLIENT}, {"keycloak.client_secret", d->secret},
+        {"queue.url", d->queue_url},
+        {"queue.endpoint", d->endpoint},
+        {"queue.region", "us-east-1"},
+        {"queue.dlq_url", d->dead_url},
+        {"dedupe.store", "memory"},
+        {"keycloak.url", d->endpoint},
+        {"keycloak.realm", SANDBOX_REALM},
+        {"keycloak.auth_realm", SANDBOX_REALM},
+        {"keycloak.client_id", SANDBOX_CLIENT},
+        {"keycloak.client_secret", d->secret},
     };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         conf_request_flag(&d->request, fixed[i].flag, fixed[i].value);
@@ -105,8 +108,8 @@ static void print_banner(void *arg, const char *admin)
            "handler calls are the real ones.\n\n");
     print_handler(d);
     printf("  queue     %s\n", d->queue_url);
-    printf("  dead      %s takes what failed %d times\n", d->dead_url, REDRIVE_MAX);
-    printf("  keycloak  %s, realm " REALM ", client " CLIENT "\n", d->endpoint);
+    printf("  dead      %s takes what failed %d times\n", d->dead_url, SANDBOX_REDRIVE_MAX);
+    printf("  keycloak  %s, realm " SANDBOX_REALM ", client " SANDBOX_CLIENT "\n", d->endpoint);
     printf("  faults    %s/_sandbox/faults\n", d->endpoint);
     if (admin)
         printf("  admin     http://%s/metrics\n", admin);
@@ -140,12 +143,12 @@ static int work(struct dev *d, struct err *e)
 
 static int run(struct dev *d, struct err *e)
 {
-    static const char *const queues[] = {QUEUE, NULL};
+    static const char *const queues[] = {SANDBOX_QUEUE, NULL};
     struct sandbox_options o = {.queues = queues,
-                                .dead_letters = QUEUE "-dlq",
-                                .redrive_max = REDRIVE_MAX,
-                                .realm = REALM,
-                                .client_id = CLIENT,
+                                .dead_letters = SANDBOX_QUEUE "-dlq",
+                                .redrive_max = SANDBOX_REDRIVE_MAX,
+                                .realm = SANDBOX_REALM,
+                                .client_id = SANDBOX_CLIENT,
                                 .client_secret = d->secret};
     if (!*d->handler && dev_handler_find(".", d->handler, sizeof d->handler, e) != 0)
         return -1;
@@ -186,7 +189,7 @@ int cmd_dev(int argc, char **argv)
         {.name = "listen",
          .arg = "HOST:PORT",
          .value = &d.listen,
-         .help = "where queue and Keycloak listen [" DEFAULT_LISTEN ", or a free port]"},
+         .help = "where queue and Keycloak listen [" SANDBOX_LISTEN ", or a free port]"},
     };
     key_flags_add(options, 2, OPTIONS_MAX, "queue.", &d.request);
     const struct cli_usage usage = {.command = "dev",

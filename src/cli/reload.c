@@ -13,28 +13,7 @@ static const char about[] =
     "A running host loads its handler, the files that it requires and the `handler` block of the\n"
     "configuration anew, tries them, and goes over to them between messages; what is in progress\n"
     "ends as it began. If anything is wrong nothing changes, and it leaves with 78 and the "
-    "reason.\n"
-    "The host is the one that --socket or LUAHOST_ADMIN_SOCKET names, or the host.conf.lua of\n"
-    "this folder, or the only one that runs here; if there are several, they are listed.\n";
-
-/* The answer as an object; NULL with `e`. */
-static struct json_object *ask(const char *socket, const char *method, const char *target,
-                               struct err *e)
-{
-    struct buf answer;
-    buf_init(&answer);
-    struct json_object *status = NULL;
-    if (admin_client_call(socket, method, target, &answer, e) == 0) {
-        status = json_tokener_parse(answer.data);
-        if (!json_object_is_type(status, json_type_object)) {
-            json_object_put(status);
-            status = NULL;
-            err_set(e, EXIT_FAILED, "the host's answer is no JSON object: is it another version?");
-        }
-    }
-    buf_free(&answer);
-    return status;
-}
+    "reason.\n" ADMIN_CLIENT_FINDS;
 
 static const char *text(struct json_object *status, const char *name)
 {
@@ -46,11 +25,11 @@ static const char *text(struct json_object *status, const char *name)
 static struct json_object *reload(const char *socket, struct err *e)
 {
     static const struct timespec nap = {.tv_nsec = 50000000};
-    struct json_object *status = ask(socket, "POST", "/api/v1/reload", e);
+    struct json_object *status = admin_client_ask(socket, "POST", "/api/v1/reload", e);
     while (status && strcmp(text(status, "reload"), "busy") == 0) {
         json_object_put(status);
         nanosleep(&nap, NULL);
-        status = ask(socket, "GET", "/api/v1/status", e);
+        status = admin_client_ask(socket, "GET", "/api/v1/status", e);
     }
     return status;
 }
@@ -74,10 +53,7 @@ int cmd_reload(int argc, char **argv)
     bool json = false;
     struct err e = {0};
     const struct cli_option options[] = {
-        {.name = "socket",
-         .arg = "PATH",
-         .value = &socket,
-         .help = "the host's admin socket [the only one here]"},
+        {.name = "socket", .arg = "PATH", .value = &socket, .help = ADMIN_CLIENT_SOCKET_HELP},
         {.name = "json", .flag = &json, .help = "print the host's status afterwards, JSON"},
         {0},
     };

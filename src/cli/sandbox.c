@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/input.h"
 #include "cli/options.h"
+#include "cli/sandbox_defaults.h"
 #include "conf/secret.h"
 
 #include <errno.h>
@@ -20,12 +21,8 @@ enum {
     QUEUES_MAX = 32,
     REALMS_MAX = 16,
     REALM_FILE_MAX_BYTES = 16 << 20,
-    REDRIVE_MAX = 10,
     QUEUE_NAME_MAX = 80, /* as lua/sandbox/sqs_queues.lua has it */
 };
-
-#define ACCOUNT "000000000000" /* as lua/sandbox/sqs_queues.lua has it */
-#define DEFAULT_LISTEN "127.0.0.1:9324"
 
 struct command_line {
     const char *listen, *secret_file;
@@ -94,10 +91,11 @@ static void print_json(const struct sandbox_options *o, const char *address)
 {
     struct buf b;
     buf_init(&b);
-    buf_printf(&b, "{\"queue_endpoint\":\"http://%s\",\"queue_url\":\"http://%s/" ACCOUNT "/%s\",",
-               address, address, o->queues[0]);
+    buf_printf(
+        &b, "{\"queue_endpoint\":\"http://%s\",\"queue_url\":\"http://%s/" SANDBOX_ACCOUNT "/%s\",",
+        address, address, o->queues[0]);
     if (o->dead_letters)
-        buf_printf(&b, "\"dead_letter_queue_url\":\"http://%s/" ACCOUNT "/%s\",", address,
+        buf_printf(&b, "\"dead_letter_queue_url\":\"http://%s/" SANDBOX_ACCOUNT "/%s\",", address,
                    o->dead_letters);
     buf_printf(&b, "\"keycloak_url\":\"http://%s\",\"realm\":", address);
     buf_json(&b, o->realm, strlen(o->realm));
@@ -117,15 +115,15 @@ static void print_banner(const struct command_line *c, const struct sandbox_opti
 {
     printf("A queue and a Keycloak, in memory: nothing persists. Signatures are not checked.\n\n");
     for (int i = 0; o->queues[i]; i++)
-        printf("  queue     http://%s/" ACCOUNT "/%s\n", address, o->queues[i]);
+        printf("  queue     http://%s/" SANDBOX_ACCOUNT "/%s\n", address, o->queues[i]);
     if (o->dead_letters)
-        printf("  dead      http://%s/" ACCOUNT "/%s takes what %s gave out %d times\n", address,
-               o->dead_letters, o->queues[0], o->redrive_max);
+        printf("  dead      http://%s/" SANDBOX_ACCOUNT "/%s takes what %s gave out %d times\n",
+               address, o->dead_letters, o->queues[0], o->redrive_max);
     printf("  keycloak  http://%s, realm %s, client %s\n", address, o->realm, o->client_id);
     printf("  faults    http://%s/_sandbox/faults\n\n", address);
     printf("In another terminal:\n\n"
            "  export AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox AWS_REGION=us-east-1\n"
-           "  export LUAHOST_QUEUE_URL=http://%s/" ACCOUNT "/%s\n"
+           "  export LUAHOST_QUEUE_URL=http://%s/" SANDBOX_ACCOUNT "/%s\n"
            "  export LUAHOST_KEYCLOAK_URL=http://%s LUAHOST_KEYCLOAK_REALM=%s\n"
            "  export LUAHOST_KEYCLOAK_CLIENT_ID=%s\n",
            address, o->queues[0], address, o->realm, o->client_id);
@@ -187,17 +185,17 @@ static int run(struct command_line *c, struct err *e)
     if (make_secret(c, e) != 0)
         return -1;
     if (c->queue_count == 0)
-        c->queues[c->queue_count++] = "registrations";
+        c->queues[c->queue_count++] = SANDBOX_QUEUE;
     name_dead_letters(c);
-    const struct sandbox_options o = {.listen = c->listen ? c->listen : DEFAULT_LISTEN,
+    const struct sandbox_options o = {.listen = c->listen ? c->listen : SANDBOX_LISTEN,
                                       .allow_remote = c->allow_remote,
                                       .queues = c->queues,
                                       .dead_letters = *c->dead_letters ? c->dead_letters : NULL,
-                                      .redrive_max = REDRIVE_MAX,
+                                      .redrive_max = SANDBOX_REDRIVE_MAX,
                                       .realms = c->realms,
                                       .realm_count = c->realm_count,
-                                      .realm = "demo",
-                                      .client_id = "luahost",
+                                      .realm = SANDBOX_REALM,
+                                      .client_id = SANDBOX_CLIENT,
                                       .client_secret = c->secret.data};
     struct sandbox *s = sandbox_new(loop, &o, e);
     if (!s)
@@ -239,7 +237,7 @@ int cmd_sandbox(int argc, char **argv)
         {.name = "listen",
          .arg = "HOST:PORT",
          .value = &c.listen,
-         .help = "where [" DEFAULT_LISTEN "]; port 0: any free one"},
+         .help = "where [" SANDBOX_LISTEN "]; port 0: any free one"},
         {.name = "queue",
          .arg = "NAME",
          .each = take_queue,

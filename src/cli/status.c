@@ -22,12 +22,9 @@ static int print_answer(const struct buf *answer, bool json, struct err *e)
         fwrite(answer->data, 1, answer->len, stdout);
         return EXIT_DONE;
     }
-    struct json_object *status = json_tokener_parse(answer->data);
-    if (!json_object_is_type(status, json_type_object)) {
-        json_object_put(status);
-        return err_set(e, EXIT_FAILED,
-                       "the host's answer is no JSON object: is it another version?");
-    }
+    struct json_object *status = admin_client_object(answer, e);
+    if (!status)
+        return -1;
     buf_init(&screen);
     status_screen(status, &screen);
     int rc = screen.failed ? err_set(e, EXIT_FAILED, "out of memory") : EXIT_DONE;
@@ -56,10 +53,7 @@ static int run(const struct cli_usage *about, int argc, char **argv, const char 
     struct command_line c = {0};
     struct err e = {0};
     const struct cli_option options[] = {
-        {.name = "socket",
-         .arg = "PATH",
-         .value = &c.socket,
-         .help = "the host's admin socket [the only one here]"},
+        {.name = "socket", .arg = "PATH", .value = &c.socket, .help = ADMIN_CLIENT_SOCKET_HELP},
         {.name = "json", .flag = &c.json, .help = "print the host's answer, JSON"},
         {0},
     };
@@ -103,10 +97,6 @@ static const char *scale_target(const struct command_line *c, struct err *e)
     return target;
 }
 
-#define FINDS_IT                                                                                   \
-    "The host is the one that --socket or LUAHOST_ADMIN_SOCKET names, or the host.conf.lua of\n"   \
-    "this folder, or the only one that runs here; if there are several, they are listed.\n"
-
 int cmd_status(int argc, char **argv)
 {
     static const struct cli_usage usage = {
@@ -114,7 +104,7 @@ int cmd_status(int argc, char **argv)
         .about =
             "Shows what a running host does: whether it receives and if not, what holds it and\n"
             "since when; what is in hand, its workers, the servers it calls, and its "
-            "counts.\n" FINDS_IT,
+            "counts.\n" ADMIN_CLIENT_FINDS,
         .example = "  host status\n  host status --json | jq .hold\n"};
     return run(&usage, argc, argv, "GET", status_target);
 }
@@ -125,7 +115,7 @@ int cmd_pause(int argc, char **argv)
         .command = "pause",
         .about =
             "A running host stops receiving; what is in hand goes on. A receive that is open may\n"
-            "still bring up to ten messages.\n" FINDS_IT,
+            "still bring up to ten messages.\n" ADMIN_CLIENT_FINDS,
         .example = "  host pause && host status\n"};
     return run(&usage, argc, argv, "POST", pause_target);
 }
@@ -133,7 +123,8 @@ int cmd_pause(int argc, char **argv)
 int cmd_resume(int argc, char **argv)
 {
     static const struct cli_usage usage = {.command = "resume",
-                                           .about = "A paused host receives again.\n" FINDS_IT,
+                                           .about =
+                                               "A paused host receives again.\n" ADMIN_CLIENT_FINDS,
                                            .example = "  host resume\n"};
     return run(&usage, argc, argv, "POST", resume_target);
 }
@@ -147,7 +138,7 @@ int cmd_scale(int argc, char **argv)
         .operands_max = 1,
         .about =
             "Sets how many workers a running host may have: a number, or a range within which it\n"
-            "scales by itself. It lasts until the host ends.\n" FINDS_IT,
+            "scales by itself. It lasts until the host ends.\n" ADMIN_CLIENT_FINDS,
         .example = "  host scale 4\n  host scale 2:16 --socket /run/luahost/signups-812.sock\n"};
     return run(&usage, argc, argv, "POST", scale_target);
 }

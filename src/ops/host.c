@@ -20,8 +20,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { FEW_RECEIVES = 10 }; /* a redrive policy should allow so many */
-
 static void turn(struct host *h)
 {
     ev_run(h->loop, EVRUN_ONCE);
@@ -126,7 +124,7 @@ static void warn_of_queue(const struct host *h)
                  "no dead-letter queue: rejected messages are kept and retried at retry.cap",
                  LF_TEXT("queue", sqs_queue_url(h->sqs)),
                  LF_TEXT("reason", q->dead_letters_missing));
-    if (q->max_receives > 0 && q->max_receives < FEW_RECEIVES)
+    if (q->max_receives > 0 && q->max_receives < QUEUE_FEW_RECEIVES)
         log_with(
             LOG_WARN,
             "the redrive policy's maxReceiveCount is low: crashes and releases cost receives too, "

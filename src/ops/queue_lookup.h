@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { QUEUE_FEW_RECEIVES = 10 }; /* a redrive policy should allow so many */
+
 struct queue_facts {
     int64_t retention_ms;           /* 0: not known */
     int max_receives;               /* of the redrive policy; 0: none, or not known */
