@@ -54,13 +54,17 @@ function M.group(api, path)
     return answer.status == 200 and keep(key, found) or nil
 end
 
+local function check_name(name, rule)
+    if type(name) ~= "string" or name == "" then
+        call.fail { kind = "usage",
+            message = ("Keycloak: %s; found %s"):format(rule, tostring(name)) }
+    end
+end
+
 --- The realm role of a name.
 -- @return the role {id, name, …}, or nil if there is none
 function M.role(api, name)
-    if type(name) ~= "string" or name == "" then
-        call.fail { kind = "usage", message = "Keycloak: a realm role is named by a string; found "
-            .. tostring(name) }
-    end
+    check_name(name, "a realm role is named by a string")
     local key = key_of(api, "role", name)
     local role = recall(key)
     if role then return role end
@@ -75,10 +79,7 @@ local function role_key(client, name) return client .. "\n" .. name end
 --- The client of a client id.
 -- @return the client {id, clientId, …}, or nil if there is none
 function M.client(api, client_id)
-    if type(client_id) ~= "string" or client_id == "" then
-        call.fail { kind = "usage", message = "Keycloak: a client is named by its client id; found "
-            .. tostring(client_id) }
-    end
+    check_name(client_id, "a client is named by its client id")
     local key = key_of(api, "client", client_id)
     local client = recall(key)
     if client then return client end
@@ -96,10 +97,7 @@ end
 -- @return the role {id, name, client_uuid, …}, or nil if there is none
 -- @raise keycloak, retryable, if there is no such client
 function M.client_role(api, client_id, name)
-    if type(name) ~= "string" or name == "" then
-        call.fail { kind = "usage", message = "Keycloak: a client role is named by a string; found "
-            .. tostring(name) }
-    end
+    check_name(name, "a client role is named by a string")
     local client = M.existing_client(api, client_id)
     local key = key_of(api, "role", role_key(client_id, name))
     local role = recall(key)

@@ -2,6 +2,7 @@
 import pytest
 
 import sqs
+from keycloak import Realm
 from motoserver import Moto
 from sandbox import Sandbox
 from servers import Servers
@@ -90,3 +91,14 @@ def unreachable(request, tmp_path_factory):
 def pytest_collection_modifyitems(items):
     """The one that waits a minute for a process started at the beginning goes last."""
     items.sort(key=lambda item: item.name == "test_an_unreachable_queue")
+
+
+@pytest.fixture(params=["keycloak", "sandbox"], scope="module")
+def server(request):
+    """The real Keycloak, and our stand-in."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def realm(server):
+    return Realm(server.url, "customers")

@@ -7,7 +7,6 @@ import uuid
 import pytest
 
 import hostproc
-from keycloak import Realm
 
 HANDLER = """
 local kc, log = require "host.keycloak", require "host.log"
@@ -39,16 +38,6 @@ local calls = {
 function M.handle(msg) return calls[msg.json.call](msg.json) end
 return M
 """
-
-
-@pytest.fixture(params=["keycloak", "sandbox"], scope="module")
-def server(request):
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture(scope="module")
-def realm(server):
-    return Realm(server.url, "customers")
 
 
 class Folder:

@@ -48,16 +48,6 @@ CREATES = {
 }
 
 
-@pytest.fixture(params=["keycloak", "sandbox"], scope="module")
-def server(request):
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture(scope="module")
-def realm(server):
-    return Realm(server.url, "customers")
-
-
 def person():
     name = "d" + uuid.uuid4().hex[:10]
     return {"username": name, "email": name + "@example.org"}

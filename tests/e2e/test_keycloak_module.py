@@ -94,16 +94,6 @@ def person(name, **more):
     return {"username": name, "email": name + "@example.org", **more}
 
 
-@pytest.fixture(params=["keycloak", "sandbox"], scope="module")
-def server(request):
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture(scope="module")
-def realm(server):
-    return Realm(server.url, "customers")
-
-
 @pytest.fixture(scope="module")
 def mail_realm(server):
     return Realm(server.url, "mailnames")
