@@ -91,7 +91,7 @@ static void group_taken_in_again(struct host *h, struct view *v)
     h->unsure = h->unsure || (v->phase == PHASE_BACKOFF && v->comebacks > 0);
     v->phase = PHASE_WAITING;
     v->starts = v->fails = v->probed = v->comebacks = v->comebacks_open = 0;
-    v->parked_ms = 0;
+    v->parked_ms = v->due_ms = 0;
     v->sent = v->copied = v->copy_open = false;
 }
 
