@@ -29,8 +29,8 @@ void token_unref(struct token *t); /* NULL is fine */
 struct token_request {
     struct list node;
     int worker;
-    uint32_t generation; /* of the handler that asks: a worker may have two for a while */
-    void *task;          /* the vm's; with its generation the vm tells a late answer */
+    uint32_t serial; /* of the bundle that asks: a worker may have two for a while */
+    void *task;      /* the vm's; with its generation the vm tells a late answer */
     uint64_t task_generation;
     char realm[256]; /* auth realm */
     uint64_t stale;  /* number of a token that a server refused; 0: none */

@@ -67,10 +67,11 @@ static void look_at_queue(const struct look *l)
 static void look_at_handler(const struct look *l)
 {
     struct err e = {0};
-    struct bundle *handler = handler_load(l->conf, l->handler, &e);
-    checklist_add(l->list, handler ? CHECK_OK : CHECK_BAD, "handler",
-                  handler ? l->handler : e.text);
-    if (handler && lint(l->conf, handler, l->list, &e) != 0)
+    struct bundle *handler = bundle_new(l->handler, l->conf->handler_json, 1);
+    bool good = handler ? handler_load(l->conf, handler, &e) == 0
+                        : err_set(&e, EXIT_FAILED, "no memory to load a handler") == 0;
+    checklist_add(l->list, good ? CHECK_OK : CHECK_BAD, "handler", good ? l->handler : e.text);
+    if (good && lint(l->conf, handler, l->list, &e) != 0)
         checklist_add(l->list, CHECK_DOUBT, "lint", e.text);
     bundle_unref(handler);
 }

@@ -31,6 +31,7 @@ struct dev {
     char handler[PATH_MAX];
     char secret[37];
     char endpoint[80], queue_url[128], dead_url[128];
+    bool found_alone; /* host send, in this folder, finds the queue without being told */
     struct conf_request request;
     struct conf conf;
 };
@@ -63,6 +64,19 @@ static struct dev_servers *start_servers(struct dev *d, struct sandbox_options *
 }
 
 /* ---- the configuration ---- */
+
+/* Of the configuration in this folder, without flags: what another command will go by here. */
+static bool finds_queue(const struct dev *d)
+{
+    const struct conf_request request = {.environ = environ};
+    struct conf c = {0};
+    struct err e = {0};
+    bool finds = conf_load(&c, &request, &e) == 0 && c.queue.url && c.queue.endpoint &&
+                 strcmp(c.queue.url, d->queue_url) == 0 &&
+                 strcmp(c.queue.endpoint, d->endpoint) == 0;
+    conf_free(&c);
+    return finds;
+}
 
 static void fix_keys(struct dev *d)
 {
@@ -100,30 +114,44 @@ static void print_handler(const struct dev *d)
         printf("  config    %s, but for queue, Keycloak and dedupe store\n", d->conf.file);
 }
 
+/* One argument a line where they are long: it must fit into 80 columns, and be copied whole. */
+static void print_send(const struct dev *d)
+{
+    printf("  host send%s", access("event.json", R_OK) == 0 ? " --event event.json" : "");
+    if (!d->found_alone)
+        printf(" \\\n    --queue-url %s", d->queue_url);
+    if (!d->found_alone && d->conf.file) /* it may name another endpoint */
+        printf(" \\\n    --endpoint-url %s", d->endpoint);
+    printf("\n");
+}
+
 static void print_banner(void *arg, const char *admin)
 {
     const struct dev *d = arg;
-    printf("The host with a queue and a Keycloak, in memory: nothing persists. Other servers that "
-           "the\n"
-           "handler calls are the real ones.\n\n");
+    printf("The host with a queue and a Keycloak, in memory: nothing persists. Other\n"
+           "servers that the handler calls are the real ones.\n\n");
     print_handler(d);
     printf("  queue     %s\n", d->queue_url);
-    printf("  dead      %s takes what failed %d times\n", d->dead_url, SANDBOX_REDRIVE_MAX);
+    printf("  dead      %s after %d tries\n", d->dead_url, SANDBOX_REDRIVE_MAX);
     printf("  keycloak  %s, realm " SANDBOX_REALM ", client " SANDBOX_CLIENT "\n", d->endpoint);
     printf("  faults    %s/_sandbox/faults\n", d->endpoint);
     if (admin)
         printf("  admin     http://%s/metrics\n", admin);
     else
-        printf("  admin     only by host status: no port (--admin 127.0.0.1:0 takes a free one)\n");
-    printf("\nIn another terminal:\n\n  host send --queue-url %s", d->queue_url);
-    if (d->conf.file) /* it may name another endpoint */
-        printf(" --endpoint-url %s", d->endpoint);
-    printf("%s\n  curl -s %s/_sandbox/log\n  host status\n\nCtrl-C ends it.\n",
-           access("event.json", R_OK) == 0 ? " --event event.json" : "", d->endpoint);
+        printf("  admin     host status only: no port (--admin 127.0.0.1:0 takes a free one)\n");
+    printf("\nIn another terminal:\n\n");
+    print_send(d);
+    printf("  curl -s %s/_sandbox/log\n  host status\n\nCtrl-C ends it.\n", d->endpoint);
     fflush(stdout); /* whoever started us may read it through a pipe, and wait for it */
 }
 
 /* ---- all of it ---- */
+
+/* A handler that is being written is waited for, a name that was mistyped is not. */
+static bool is_there(const char *handler)
+{
+    return access(handler, F_OK) == 0;
+}
 
 static int work(struct dev *d, struct err *e)
 {
@@ -131,6 +159,7 @@ static int work(struct dev *d, struct err *e)
                                          .request = &d->request,
                                          .handler_path = d->handler,
                                          .watch = true,
+                                         .mends = is_there(d->handler),
                                          .up = print_banner,
                                          .arg = d};
     if (conf_load(&d->conf, &d->request, e) != 0)
@@ -157,6 +186,7 @@ static int run(struct dev *d, struct err *e)
     struct dev_servers *servers = start_servers(d, &o, e);
     if (!servers)
         return -1;
+    d->found_alone = finds_queue(d);
     fix_keys(d);
     int rc = work(d, e);
     dev_servers_stop(servers);

@@ -38,6 +38,8 @@ static int tell(struct json_object *status, bool json, struct err *e)
 {
     if (json)
         printf("%s\n", json_object_to_json_string_ext(status, JSON_C_TO_STRING_NOSLASHESCAPE));
+    if (strcmp(text(status, "reload"), "done") != 0 && strcmp(text(status, "generation"), "0") == 0)
+        return err_set(e, EXIT_CONFIG, "not loaded: %s", text(status, "reload_error"));
     if (strcmp(text(status, "reload"), "done") != 0)
         return err_set(e, EXIT_CONFIG, "not reloaded, generation %s goes on: %s",
                        text(status, "generation"), text(status, "reload_error"));

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LONG_TURN_S = 1 };
+enum { LONG_TURN_S = 1, COLUMNS = 80 };
 
 static struct json_object *member(struct json_object *o, const char *name)
 {
@@ -93,14 +93,17 @@ static void put_workers(struct buf *b, struct json_object *s, struct json_object
 
 static void put_counts(struct buf *b, struct json_object *c)
 {
-    const char *before = "  so far    ";
+    char one[COLUMNS];
+    size_t column = 0;
     json_object_object_foreach(c, name, value)
     {
-        buf_printf(b, "%s", before);
-        for (const char *p = name; *p; p++)
-            buf_char(b, *p == '_' ? ' ' : *p);
-        buf_printf(b, " %" PRId64, json_object_get_int64(value));
-        before = ", ";
+        int len = snprintf(one, sizeof one, "%.30s %" PRId64, name, json_object_get_int64(value));
+        for (char *p = one; *p; p++)
+            *p = *p == '_' ? ' ' : *p;
+        bool full = column + (size_t)len + 3 > COLUMNS; /* ", " before it, "," after it */
+        buf_str(b, column == 0 ? "  so far    " : full ? ",\n            " : ", ");
+        column = (column == 0 || full ? 12 : column + 2) + (size_t)len;
+        buf_str(b, one);
     }
     buf_char(b, '\n');
 }
@@ -139,8 +142,11 @@ void status_screen(struct json_object *s, struct buf *b)
     const char *queue = text(s, "queue"), *slash = strrchr(queue, '/');
     buf_printf(b, "%s  ", slash ? slash + 1 : *queue ? queue : "host");
     put_state(b, s);
-    buf_printf(b, "  handler   %s, generation %" PRId64 "\n", text(s, "handler"),
-               number(s, "generation"));
+    if (number(s, "generation") > 0)
+        buf_printf(b, "  handler   %s, generation %" PRId64 "\n", text(s, "handler"),
+                   number(s, "generation"));
+    else
+        buf_printf(b, "  handler   %s, not loaded\n", text(s, "handler"));
     put_reload(b, s);
     buf_printf(b, "  process   host %s, pid %" PRId64 ", up %s\n", text(s, "version"),
                number(s, "pid"), duration(seconds(s, "up_s"), d));

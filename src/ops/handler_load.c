@@ -33,26 +33,20 @@ static int load(const struct vm_options *options, struct ev_loop *loop, struct e
     return rc;
 }
 
-struct bundle *handler_load(const struct conf *c, const char *handler_path, struct err *e)
+int handler_load(const struct conf *c, struct bundle *b, struct err *e)
 {
-    struct vm_options options = handler_vm_options(c, handler_path);
-    struct bundle *b = bundle_new(handler_path, c->handler_json, options.generation);
+    struct vm_options options = handler_vm_options(c, bundle_path(b));
     struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
-    int rc = -1;
     options.bundle = b;
+    options.handler_json = bundle_json(b);
     options.slots = 1;
-    if (b && loop)
-        rc = load(&options, loop, e);
-    else
-        err_set(e, EXIT_FAILED, "no memory to load a handler");
+    int rc =
+        loop ? load(&options, loop, e) : err_set(e, EXIT_FAILED, "no memory to load a handler");
     if (loop)
         ev_loop_destroy(loop);
-    if (rc == 0) {
+    if (rc == 0)
         bundle_seal(b);
-        return b;
-    }
-    if (e->code == 0)
+    else if (e->code == 0)
         e->code = EXIT_CONFIG;
-    bundle_unref(b);
-    return NULL;
+    return rc;
 }

@@ -9,8 +9,8 @@
 struct bundle;
 
 /* Compiles the handler and what it requires, runs its load phase in a state as workers have them,
- * and throws that away; M.init does not run. The bundle has its files then, sealed; the caller's.
- * NULL with `e` (EXIT_CONFIG): what, with file and line. */
-struct bundle *handler_load(const struct conf *c, const char *handler_path, struct err *e);
+ * and throws that away; M.init does not run. The new bundle has its files then, sealed. -1 with `e`
+ * (EXIT_CONFIG): what, with file and line; the bundle has the files that were read. */
+int handler_load(const struct conf *c, struct bundle *b, struct err *e);
 
 #endif

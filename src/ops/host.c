@@ -20,7 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static void turn(struct host *h)
+void host_turn(struct host *h)
 {
     ev_run(h->loop, EVRUN_ONCE);
     fetch_turn(h->fetch);
@@ -62,14 +62,16 @@ static void on_files(void *arg)
     reload_ask(&h->reload, "--watch");
 }
 
-/* Those of the generation that runs, those of one that was refused, which is being mended, and the
- * configuration. */
+/* Those of the generation that runs, those of one that was refused, which is being mended, the
+ * handler before it has loaded, and the configuration. */
 static void watch_files(void *arg)
 {
     struct host *h = arg;
     const struct bundle *all[] = {h->reload.running, h->reload.failed};
     struct err e = {0};
     int rc = h->conf->file ? file_watch_add(h->watch, h->conf->file, &e) : 0;
+    if (*h->options->handler_path != BUNDLE_BUILT_IN)
+        rc |= file_watch_add(h->watch, h->options->handler_path, &e);
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         const char *path;
         for (int i = 0; all[k] && (path = bundle_nth(all[k], i)); i++)
@@ -132,19 +134,6 @@ static void warn_of_queue(const struct host *h)
             LF_TEXT("queue", sqs_queue_url(h->sqs)), LF_INT("max_receive_count", q->max_receives));
 }
 
-/* The workers load the handler before anything is received. */
-static int wait_for_pool(struct host *h, struct err *e)
-{
-    enum pool_state state;
-    while ((state = pool_state(h->pool, e)) == POOL_STARTING && !h->stopping)
-        turn(h);
-    if (state == POOL_FAILED) {
-        e->code = EXIT_CONFIG;
-        return -1;
-    }
-    return 0;
-}
-
 static int look_up_queue(struct host *h, struct err *e)
 {
     struct queue_lookup *l = &h->lookup;
@@ -154,7 +143,7 @@ static int look_up_queue(struct host *h, struct err *e)
                                      .patience_ms = HOST_START_PATIENCE_MS};
     queue_lookup_start(l, h->loop, h->sqs, &o);
     while (!l->ended && !h->stopping)
-        turn(h);
+        host_turn(h);
     queue_lookup_stop(l);
     *e = l->error;
     return l->error.code == 0 ? 0 : -1;
@@ -170,7 +159,7 @@ static int open_shared_store(struct host *h, struct err *e)
     if (shared_store_begin(s, h->conf, h->loop, h->fetch, h->creds, h->sqs, e) != 0)
         return -1;
     while (!s->lookup.ended && !h->stopping)
-        turn(h);
+        host_turn(h);
     return h->stopping ? 0 : shared_store_open(s, h->conf, h->sqs, &timers, &random, e);
 }
 
@@ -184,7 +173,7 @@ static void warm_token(struct host *h)
         return;
     tokens_warm(h->tokens, realm);
     while (!tokens_tried(h->tokens) && !h->ended)
-        turn(h);
+        host_turn(h);
 }
 
 /* libev aborts where it finds no descriptor, so they are counted before. */
@@ -222,14 +211,12 @@ static int start(struct host *h, struct err *e)
         return err_set(e, EXIT_FAILED, "no event loop: too many open files?");
     signals_start(&h->signals, h->loop, &events);
     if (host_make_admin(h, &changes, e) != 0 || host_make_clients(h, e) != 0 ||
-        host_make_tokens(h, e) != 0 || host_make_pool(h, e) != 0)
+        host_make_tokens(h, e) != 0 || start_watching(h, e) != 0)
         return -1;
-    if (wait_for_pool(h, e) != 0 || look_up_queue(h, e) != 0 || open_shared_store(h, e) != 0)
+    if (host_start_handler(h, e) != 0 || look_up_queue(h, e) != 0 || open_shared_store(h, e) != 0)
         return -1;
     if (h->stopping)
         return 0;
-    if (start_watching(h, e) != 0)
-        return -1;
     warn_of_queue(h);
     return host_make_flow(h, e);
 }
@@ -247,7 +234,7 @@ static void work(struct host *h)
     flow_start(h->flow);
     h->reload.pool = h->pool; /* what was asked for while it started is done now */
     while (!h->ended)
-        turn(h);
+        host_turn(h);
 }
 
 /* False: a worker is stuck in C code and still uses what we would free. */

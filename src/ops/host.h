@@ -12,10 +12,11 @@ struct host_options {
     const struct conf_request *request; /* where it came from: a reload reads it again */
     const char *handler_path;
     bool watch; /* reload when a file of the handler, or the configuration, changes */
+    bool mends; /* with `watch`: a handler that does not load at the start is waited for */
     bool until_empty;
     double patience_s;
-    /* Once it consumes the queue, or NULL. `admin`: where the admin server listens; NULL: nowhere
-     */
+    /* Once, when it consumes the queue or waits for the handler; or NULL. `admin`: where the admin
+     * server listens; NULL: nowhere */
     void (*up)(void *arg, const char *admin);
     void *arg;
 };

@@ -9,13 +9,11 @@
 #include "base/metric.h"
 #include "flow/flow.h"
 #include "net/fetch.h"
-#include "ops/handler_load.h"
 #include "ops/handler_vm.h"
 #include "ops/metrics.h"
 #include "ops/platform.h"
 #include "ops/tokens.h"
 #include "pool/pool.h"
-#include "vm/bundle.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -84,8 +82,14 @@ static void on_ready(void *arg)
              LF_INT("workers_min", h->conf->workers.min),
              LF_INT("workers_max", h->conf->workers.max), LF_INT("slots", h->conf->slots),
              LF_TEXT("keycloak", h->conf->keycloak.url));
-    if (h->options->up)
+    host_tell_up(h);
+}
+
+void host_tell_up(struct host *h)
+{
+    if (h->options->up && !h->told_up)
         h->options->up(h->options->arg, admin_address(h->admin));
+    h->told_up = true;
 }
 
 static int exit_code_of(enum flow_end end)
@@ -169,22 +173,17 @@ int host_make_clients(struct host *h, struct err *e)
     return h->sqs ? 0 : -1;
 }
 
-int host_make_pool(struct host *h, struct err *e)
+int host_make_pool(struct host *h, struct bundle *handler, struct err *e)
 {
     const struct conf *c = h->conf;
     struct pool_options o = {
         .workers = c->workers.min, .most = c->workers.max, .metrics = h->metrics};
-    struct bundle *handler = handler_load(c, h->options->handler_path, e);
-    if (!handler)
-        return -1;
     o.vm = handler_vm_options(c, h->options->handler_path);
     o.vm.board = &h->board;
     o.bundle = handler;
     o.fetch = handler_fetch_options(c);
     struct pool_events events = {h, on_verdicts, on_ask_token};
     h->pool = h->running.pool = pool_new(h->loop, &o, &events, e);
-    reload_init(&h->reload, handler);
-    bundle_unref(handler);
     return h->pool ? 0 : -1;
 }
 

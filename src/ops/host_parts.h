@@ -40,6 +40,7 @@ struct host {
     struct queue_lookup lookup;
     bool stopping; /* a signal before there was a flow */
     bool ended;
+    bool told_up;
     int exit_code;
 };
 
@@ -48,8 +49,18 @@ struct host {
 int host_make_admin(struct host *h, const struct admin_events *events, struct err *e);
 int host_make_clients(struct host *h, struct err *e);
 int host_make_tokens(struct host *h, struct err *e);
-int host_make_pool(struct host *h, struct err *e);
+int host_make_pool(struct host *h, struct bundle *handler, struct err *e);
 /* When the queue has been looked up. */
 int host_make_flow(struct host *h, struct err *e);
+
+/* Loads the handler and makes the pool with it, ready to take jobs, or stopping. -1 with `e`. With
+ * `mends` a handler that cannot be had is told, and tried again whenever a reload is asked for. */
+int host_start_handler(struct host *h, struct err *e);
+
+/* What whoever started the host wants to be told once. */
+void host_tell_up(struct host *h);
+
+/* A turn of the loop. */
+void host_turn(struct host *h);
 
 #endif

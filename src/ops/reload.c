@@ -9,10 +9,26 @@
 
 #include <stdlib.h>
 
-void reload_init(struct reload *r, struct bundle *running)
+void reload_first(struct reload *r, struct bundle *running)
 {
-    r->running = bundle_ref(running);
-    r->generation = r->last = bundle_generation(running);
+    bundle_unref(r->failed);
+    r->failed = NULL;
+    r->running = running;
+    r->generation = bundle_generation(running);
+    if (r->state == RELOAD_REFUSED)
+        r->state = RELOAD_DONE;
+}
+
+void reload_first_failed(struct reload *r, struct bundle *b, const struct err *why)
+{
+    r->state = RELOAD_REFUSED;
+    r->error = *why;
+    if (b) {
+        bundle_unref(r->failed);
+        r->failed = b;
+    }
+    log_with(LOG_ERROR, "the handler does not load: waiting until it is saved",
+             LF_TEXT("handler", r->handler_path), LF_BLOCK("error", why->text));
 }
 
 void reload_free(struct reload *r)
@@ -82,18 +98,24 @@ static void say_what_stays(const struct reload *r, const struct conf *now)
     buf_free(&keys);
 }
 
-static int begin(struct reload *r, struct err *e)
+struct bundle *reload_read(const struct reload *r, struct err *e)
 {
     struct conf now = {0};
-    int rc = conf_load(&now, r->request, e);
-    if (rc == 0) {
+    struct bundle *b = NULL;
+    if (conf_load(&now, r->request, e) == 0) {
         say_what_stays(r, &now);
-        r->trying = bundle_new(r->handler_path, now.handler_json, ++r->last);
-        rc = r->trying ? pool_replace(r->pool, bundle_ref(r->trying), e)
-                       : err_set(e, EXIT_FAILED, "no memory");
+        b = bundle_new(r->handler_path, now.handler_json, r->generation + 1);
+        if (!b)
+            err_set(e, EXIT_FAILED, "no memory");
     }
     conf_free(&now);
-    return rc;
+    return b;
+}
+
+static int begin(struct reload *r, struct err *e)
+{
+    r->trying = reload_read(r, e);
+    return r->trying ? pool_replace(r->pool, bundle_ref(r->trying), e) : -1;
 }
 
 void reload_turn(struct reload *r)

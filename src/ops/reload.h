@@ -26,8 +26,7 @@ struct reload {
     const struct conf_request *request; /* where it came from */
     const char *handler_path;
     struct pool *pool;
-    uint32_t generation; /* that runs */
-    uint32_t last;       /* number that was given away: one that is refused leaves a gap */
+    uint32_t generation; /* that runs; 0: none yet */
     struct bundle *trying;
     int64_t began_ms;
     bool wanted;     /* asked for, and not begun yet */
@@ -40,12 +39,18 @@ struct reload {
     void *arg;
 };
 
-/* The bundle is the one that runs; it takes a reference. */
-void reload_init(struct reload *r, struct bundle *running);
+/* The first handler runs, or, at the start, could not be had: `b` is what was tried, or NULL. Take
+ * the reference over. */
+void reload_first(struct reload *r, struct bundle *running);
+void reload_first_failed(struct reload *r, struct bundle *b, const struct err *why);
 void reload_free(struct reload *r);
 
 /* `why` outlives the call. */
 void reload_ask(struct reload *r, const char *why);
+
+/* Reads the configuration anew, and makes a bundle for the generation to come with its `handler`
+ * block. NULL with `e`. */
+struct bundle *reload_read(const struct reload *r, struct err *e);
 
 /* After each turn of the pool. */
 void reload_turn(struct reload *r);

@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 
-static uint32_t number_of(const struct vm *vm)
+static uint32_t serial_of(const struct vm *vm)
 {
-    return vm ? vm_generation(vm) : 0;
+    return vm ? vm_serial(vm) : 0;
 }
 
 void generations_init(struct generations *g, const struct vm_options *options, bool selftest)
@@ -36,17 +36,17 @@ static struct vm *make(const struct generations *g, struct bundle *b, struct err
 int generations_first(struct generations *g, struct bundle *b, struct err *e)
 {
     g->current = make(g, b, e);
-    atomic_store(&g->wanted, bundle_generation(b));
+    atomic_store(&g->wanted, bundle_serial(b));
     return g->current ? 0 : -1;
 }
 
 /* ---- the next one ---- */
 
-static void refuse(struct generations *g, uint32_t number)
+static void refuse(struct generations *g, uint32_t serial)
 {
     vm_free(g->next);
     g->next = NULL;
-    atomic_store(&g->refused, number);
+    atomic_store(&g->refused, serial);
     g->news++;
 }
 
@@ -56,7 +56,7 @@ static void prepare(struct generations *g, struct bundle *b)
     g->error = (struct err){0};
     g->next = make(g, b, &g->error);
     if (!g->next)
-        refuse(g, bundle_generation(b));
+        refuse(g, bundle_serial(b));
     atomic_store(&g->loading, false);
     g->news++;
     bundle_unref(b);
@@ -64,16 +64,16 @@ static void prepare(struct generations *g, struct bundle *b)
 
 static void look_at_next(struct generations *g)
 {
-    uint32_t number = number_of(g->next);
-    if (!g->next || atomic_load(&g->prepared) == number)
+    uint32_t serial = serial_of(g->next);
+    if (!g->next || atomic_load(&g->prepared) == serial)
         return;
     vm_turn(g->next);
     enum vm_init state = vm_init_state(g->next, &g->error);
     if (state == VM_INIT_READY) {
-        atomic_store(&g->prepared, number);
+        atomic_store(&g->prepared, serial);
         g->news++;
     } else if (state == VM_INIT_FAILED) {
-        refuse(g, number);
+        refuse(g, serial);
     }
 }
 
@@ -89,7 +89,7 @@ void generations_hear(struct generations *g)
     struct bundle *b = atomic_exchange(&g->offered, NULL);
     if (b)
         prepare(g, b);
-    if (g->next && atomic_load(&g->wanted) == number_of(g->next))
+    if (g->next && atomic_load(&g->wanted) == serial_of(g->next))
         go_over(g);
 }
 
@@ -135,7 +135,7 @@ void generations_token_answer(struct generations *g, struct token_request *q)
 {
     struct vm *all[] = {g->current, g->next, g->before};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (number_of(all[i]) == q->generation) {
+        if (serial_of(all[i]) == q->serial) {
             vm_token_answer(all[i], q);
             return;
         }
@@ -152,13 +152,13 @@ size_t generations_memory_bytes(const struct generations *g)
 
 void generations_offer(struct generations *g, struct bundle *b)
 {
-    g->asked = b ? bundle_generation(b) : 0;
+    g->asked = b ? bundle_serial(b) : 0;
     atomic_store(&g->loading, b != NULL);
     bundle_unref(atomic_exchange(&g->offered, b));
 }
 
-void generations_want(struct generations *g, uint32_t number)
+void generations_want(struct generations *g, uint32_t serial)
 {
     atomic_store(&g->two, true);
-    atomic_store(&g->wanted, number);
+    atomic_store(&g->wanted, serial);
 }

@@ -1,6 +1,7 @@
 /* The generations of the handler in one worker: the one that takes jobs, one that is being
  * prepared, and the one before, until its last job has ended. Never more than two of them hold
- * jobs. The worker's thread, but for what is marked. */
+ * jobs. They are told apart by their bundles' serials. The worker's thread, but for what is marked.
+ */
 #ifndef POOL_GENERATION_H
 #define POOL_GENERATION_H
 
@@ -56,6 +57,6 @@ size_t generations_memory_bytes(const struct generations *g);
 /* The core's. Takes over a reference; what was offered before and not taken is dropped. */
 void generations_offer(struct generations *g, struct bundle *b);
 /* To go over to what it has prepared. */
-void generations_want(struct generations *g, uint32_t number);
+void generations_want(struct generations *g, uint32_t serial);
 
 #endif

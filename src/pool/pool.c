@@ -224,7 +224,7 @@ static void offer_to_some(struct pool *p)
         loading += takes_part(&p->workers[i]) && atomic_load(&p->workers[i].handler.loading);
     for (int i = 0; i < p->most && loading < LOADING_MAX; i++) {
         struct worker *w = &p->workers[i];
-        if (!takes_part(w) || w->handler.asked == bundle_generation(p->next))
+        if (!takes_part(w) || w->handler.asked == bundle_serial(p->next))
             continue;
         generations_offer(&w->handler, bundle_ref(p->next));
         worker_nudge(w);
@@ -251,7 +251,7 @@ static void look_at_trial(struct pool *p)
 
 static void go_over(struct pool *p)
 {
-    uint32_t number = bundle_generation(p->next);
+    uint32_t serial = bundle_serial(p->next);
     bundle_unref(p->bundle);
     p->bundle = p->next;
     p->next = NULL;
@@ -259,23 +259,23 @@ static void go_over(struct pool *p)
     for (int i = 0; i < p->most; i++) {
         if (!takes_part(&p->workers[i]))
             continue;
-        generations_want(&p->workers[i].handler, number);
+        generations_want(&p->workers[i].handler, serial);
         worker_nudge(&p->workers[i]);
     }
 }
 
 static void look_at_workers(struct pool *p)
 {
-    uint32_t number = bundle_generation(p->next);
+    uint32_t serial = bundle_serial(p->next);
     for (int i = 0; i < p->most; i++) {
         struct worker *w = &p->workers[i];
         if (!takes_part(w))
             continue;
-        if (atomic_load(&w->handler.refused) == number) {
+        if (atomic_load(&w->handler.refused) == serial) {
             refuse(p, &w->handler.error);
             return;
         }
-        if (atomic_load(&w->handler.prepared) != number)
+        if (atomic_load(&w->handler.prepared) != serial)
             return;
     }
     go_over(p);

@@ -65,7 +65,7 @@ static struct token_request *new_request(const struct realm *r, const struct tas
     if (!q)
         return NULL;
     list_init(&q->node);
-    q->generation = t->vm->options.generation;
+    q->serial = vm_serial(t->vm);
     q->task = (void *)t;
     q->task_generation = t->generation;
     memcpy(q->realm, r->name, sizeof q->realm);

@@ -24,7 +24,7 @@ struct file {
 struct bundle {
     atomic_int refs;
     bool sealed;
-    uint32_t generation;
+    uint32_t generation, serial;
     char *path;
     char *json;
     struct list files; /* in the order of the first asking */
@@ -32,12 +32,14 @@ struct bundle {
 
 struct bundle *bundle_new(const char *handler_path, const char *handler_json, uint32_t generation)
 {
+    static atomic_uint serials;
     struct bundle *b = calloc(1, sizeof *b);
     if (!b)
         return NULL;
     atomic_init(&b->refs, 1);
     list_init(&b->files);
     b->generation = generation;
+    b->serial = atomic_fetch_add(&serials, 1) + 1;
     b->path = strdup(handler_path);
     b->json = strdup(handler_json);
     if (b->path && b->json)
@@ -85,6 +87,11 @@ const char *bundle_json(const struct bundle *b)
 uint32_t bundle_generation(const struct bundle *b)
 {
     return b->generation;
+}
+
+uint32_t bundle_serial(const struct bundle *b)
+{
+    return b->serial;
 }
 
 const char *bundle_nth(const struct bundle *b, int i)

@@ -28,7 +28,9 @@ void bundle_seal(struct bundle *b);
 
 const char *bundle_path(const struct bundle *b); /* of the handler */
 const char *bundle_json(const struct bundle *b);
-uint32_t bundle_generation(const struct bundle *b);
+uint32_t bundle_generation(const struct bundle *b); /* what people see; one that was refused gives
+                                                       its number back */
+uint32_t bundle_serial(const struct bundle *b);     /* no two of a process have the same; not 0 */
 
 /* The bytes of a file, the bundle's. NULL: there is none, or, with words in `e` (EXIT_CONFIG), it
  * is there and cannot be had. */

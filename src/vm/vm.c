@@ -246,9 +246,9 @@ int vm_tasks(const struct vm *vm)
     return vm->open;
 }
 
-uint32_t vm_generation(const struct vm *vm)
+uint32_t vm_serial(const struct vm *vm)
 {
-    return vm->options.generation;
+    return bundle_serial(vm->bundle);
 }
 
 size_t vm_memory_bytes(const struct vm *vm)

@@ -124,7 +124,7 @@ struct fetch_played;
 void vm_answer(struct vm *vm, const struct fetch_request *request, struct fetch_played *answer);
 
 int vm_tasks(const struct vm *vm); /* open */
-uint32_t vm_generation(const struct vm *vm);
+uint32_t vm_serial(const struct vm *vm);
 size_t vm_memory_bytes(const struct vm *vm);
 
 #endif

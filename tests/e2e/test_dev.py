@@ -42,7 +42,7 @@ class Dev(Host):
 
     def type_what_it_says(self, command):
         """Runs the line of the banner that begins so, with this program as `host`."""
-        line = re.search(rf"^  ({command}.*)$", self.text, re.M)[1]
+        line = re.search(rf"^  ({command}.*)$", self.text.replace("\\\n", ""), re.M)[1]
         words = shlex.split(line)
         if words[0] == "host":
             words[0] = BINARY
@@ -104,7 +104,52 @@ def test_what_init_made(tmp_path):
             raise AssertionError("it called the real one")
         except TimeoutError:
             pass
-    assert [e["gen"] for e in dev.settled()] == [2, 4]
+    assert [e["gen"] for e in dev.settled()] == [2, 3]  # the slip got no number
+
+
+def save(folder, source, name="signups.lua"):
+    (folder / "new").write_text(source)
+    os.replace(folder / "new", folder / name)
+
+
+def test_a_handler_that_is_broken_at_the_start(tmp_path):
+    """It is waited for, whatever the slip: in the file, in what it requires, in init, in the settings."""
+    slips = (("return {", "signups.lua:1:", "> 1 | return {"),
+             (HANDLER.replace("return", 'require "rules" return'), "module 'rules' not found"),
+             ("return { handle = print, init = function() error 'no db' end }", "no db"))
+    (tmp_path / "signups.lua").write_text("retrun {}")
+    with Dev(tmp_path) as dev:
+        dev.wait_says("waiting until it is saved", "signups.lua:1:")
+        status = dev.type_what_it_says("host status").stdout
+        assert "starting" in status and "signups.lua, not loaded" in status and "refused: signups" in status
+        assert dev.type_what_it_says("host send").returncode == 0
+        for source, *words in slips:
+            save(tmp_path, source)
+            dev.wait_says(*words)
+        save(tmp_path, "return {", "rules.lua")
+        save(tmp_path, slips[1][0])
+        dev.wait_says("rules.lua:1:")
+        save(tmp_path, "return {", "host.conf.lua")
+        dev.wait_says("host.conf.lua:1:")
+        save(tmp_path, 'return { handler = { greeting = "hello" } }', "host.conf.lua")
+        save(tmp_path, HANDLER.replace('"%s "', 'require "host".config.greeting .. " "'))
+        dev.wait_says("hello user-1")
+        assert dev.text.count("Ctrl-C ends it") == 1
+        dev.leave()
+    assert [e["gen"] for e in dev.settled()] == [1]
+
+
+def test_leaving_while_it_waits(tmp_path):
+    (tmp_path / "signups.lua").write_text("return {")
+    with Dev(tmp_path) as dev:
+        dev.wait_says("waiting until it is saved")
+        dev.leave()
+
+
+def test_a_mistyped_handler(tmp_path):
+    done = subprocess.run([BINARY, "dev", "nowhere.lua", "--listen", "127.0.0.1:0"], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 78 and "nowhere.lua" in done.stderr
 
 
 def test_two_at_once(tmp_path):

@@ -75,9 +75,9 @@ static void what_is_not_told_is_left_out(void **state)
     expect("{\"state\":\"starting\",\"queue\":null,\"handler\":\"h.lua\",\"pid\":7,\"up_s\":0.1,"
            "\"hold\":{\"reason\":\"stopping\",\"target\":null,\"for_s\":null},\"more\":[1]}",
            "host  starting: stopping\n"
-           "  handler   h.lua, generation 0\n"
+           "  handler   h.lua, not loaded\n"
            "  process   host , pid 7, up 0 s\n");
-    expect("{}", "host  \n  handler   , generation 0\n  process   host , pid 0, up 0 s\n");
+    expect("{}", "host  \n  handler   , not loaded\n  process   host , pid 0, up 0 s\n");
 }
 
 int main(void)
