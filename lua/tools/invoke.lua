@@ -149,8 +149,8 @@ end
 -- Nothing that is printed may look like a sure answer where it is none.
 local function warn_of(trouble)
     if not trouble then return end
-    say("note: Keycloak could not be read (%s): groups and roles were assumed to exist, users not",
-        trouble)
+    say("note: Keycloak could not be read; groups and roles are taken to exist, no users")
+    say("      (%s)", trouble)
 end
 
 --- One run; called by cli/invoke.c.

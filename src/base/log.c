@@ -10,11 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+enum { MESSAGE_COLUMN = 19, FIELDS_COLUMN = 13 }; /* "10:02:11.480 warn  ", and its time */
 
 static struct {
     bool json;
     bool colour;
+    bool terminal;
     enum log_level level;
 } config = {.json = true, .level = LOG_INFO};
 
@@ -27,6 +31,7 @@ void log_setup(enum log_format format, enum log_level level)
 {
     bool terminal = isatty(STDERR_FILENO);
     config.json = format == LOG_JSON || (format == LOG_AUTO && !terminal);
+    config.terminal = terminal;
     config.colour = terminal && !config.json && !getenv("NO_COLOR");
     config.level = level;
 }
@@ -99,17 +104,54 @@ static void put_block(struct buf *b, const char *text)
     }
 }
 
+/* In characters, of UTF-8. */
+static size_t width(const char *text)
+{
+    size_t n = 0;
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+/* It may have been resized since the last line. 0: there is no edge. */
+static size_t columns_now(void)
+{
+    struct winsize size;
+    if (!config.terminal || ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0)
+        return 0;
+    return size.ws_col;
+}
+
+/* A field that would pass the terminal's edge goes to the next line: a terminal breaks words
+ * anywhere. */
+static void put_fields(struct buf *b, size_t column, const struct log_field *fields, int count)
+{
+    size_t columns = columns_now();
+    struct buf one;
+    buf_init(&one);
+    for (int i = 0; i < count; i++) {
+        if (is_absent(&fields[i]) || fields[i].type == LOG_F_BLOCK)
+            continue;
+        buf_clear(&one);
+        buf_printf(&one, "  %s=", fields[i].name);
+        put_value(&one, &fields[i], false);
+        size_t wide = width(one.data);
+        bool breaks = columns > 0 && column + wide > columns && column > FIELDS_COLUMN;
+        if (breaks)
+            buf_printf(b, "\n%*s", FIELDS_COLUMN - 2, "");
+        column = (breaks ? FIELDS_COLUMN - 2 : column) + wide;
+        buf_str(b, one.data);
+        b->failed |= one.failed;
+    }
+    buf_free(&one);
+}
+
 static void line_text(struct buf *b, enum log_level level, const char *ts, const char *msg,
                       const struct log_field *fields, int count)
 {
     buf_printf(b, "%.12s %s%-5s%s %s", ts + 11, config.colour ? level_colours[level] : "",
                level_names[level], config.colour ? "\033[0m" : "", msg);
-    for (int i = 0; i < count; i++) {
-        if (is_absent(&fields[i]) || fields[i].type == LOG_F_BLOCK)
-            continue;
-        buf_printf(b, "  %s=", fields[i].name);
-        put_value(b, &fields[i], false);
-    }
+    put_fields(b, MESSAGE_COLUMN + width(msg), fields, count);
     for (int i = 0; i < count; i++)
         if (fields[i].type == LOG_F_BLOCK && !is_absent(&fields[i]))
             put_block(b, fields[i].text);

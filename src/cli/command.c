@@ -28,7 +28,7 @@ static void greet(const struct command *commands)
 {
     puts("host runs Lua handlers on the messages of an SQS queue.\n");
     put_commands(commands, false);
-    puts("\nhost COMMAND --help tells more, with an example; host --help lists all commands.");
+    puts("\nhost COMMAND --help tells more, with an example; host --help lists all.");
 }
 
 static void help(const struct command *commands)

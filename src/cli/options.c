@@ -10,6 +10,8 @@
 
 #define PROGRAM "host"
 
+enum { LEFT_COLUMNS = 28 };
+
 /* ---- help ---- */
 
 static void put_lines(FILE *out, const char *text)
@@ -29,7 +31,10 @@ static void put_option(FILE *out, const struct cli_option *o)
         snprintf(letter, sizeof letter, "-%c, ", o->letter);
     snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->arg ? " " : "",
              o->arg ? o->arg : "");
-    fprintf(out, "  %-28s %s\n", left, o->help);
+    fprintf(out, "  %-*s ", LEFT_COLUMNS, left);
+    if (strlen(left) > LEFT_COLUMNS)
+        fprintf(out, "\n%*s", LEFT_COLUMNS + 3, "");
+    fprintf(out, "%s\n", o->help);
 }
 
 void cli_help(const struct cli_usage *u, FILE *out)

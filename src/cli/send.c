@@ -88,7 +88,10 @@ static void print_summary(bool json, const struct sender_result *r, long count, 
                           double seconds)
 {
     if (!json) {
-        printf("%ld of %ld messages sent to %s in %.1f s\n", r->accepted, count, url, seconds);
+        printf("%ld of %ld messages sent to %s", r->accepted, count, url);
+        if (count > 1)
+            printf(" in %.1f s", seconds);
+        printf("\n");
         return;
     }
     struct buf b;
