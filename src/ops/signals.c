@@ -10,8 +10,11 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
     struct signals *s = w->data;
     const struct signals_events *e = &s->events;
     switch (w->signum) {
-    case SIGHUP:
-        e->reload(e->arg);
+    case SIGHUP: /* also what the kernel says when the window is closed */
+        if (s->terminal && !isatty(STDIN_FILENO))
+            e->stop(e->arg);
+        else
+            e->reload(e->arg);
         break;
     case SIGUSR1:
         e->report(e->arg);
@@ -45,7 +48,8 @@ void signals_start(struct signals *s, struct ev_loop *loop, const struct signals
     watch(s, SIGINT);
     watch(s, SIGHUP);
     watch(s, SIGUSR1);
-    if (isatty(STDIN_FILENO))
+    s->terminal = isatty(STDIN_FILENO);
+    if (s->terminal)
         return; /* at a terminal Ctrl-Z suspends, as everywhere */
     watch(s, SIGTSTP);
     watch(s, SIGCONT);

@@ -7,7 +7,7 @@
 
 struct signals_events {
     void *arg;
-    void (*stop)(void *arg);               /* TERM, INT */
+    void (*stop)(void *arg);               /* TERM, INT, HUP of a terminal that is gone */
     void (*reload)(void *arg);             /* HUP */
     void (*report)(void *arg);             /* USR1 */
     void (*pause)(void *arg, bool paused); /* TSTP, CONT; only without a terminal */
@@ -18,6 +18,7 @@ struct signals {
     struct ev_loop *loop;
     ev_signal watchers[6];
     int count;
+    bool terminal; /* there was one at the start */
 };
 
 void signals_start(struct signals *s, struct ev_loop *loop, const struct signals_events *events);
