@@ -15,9 +15,20 @@ def log_dir(tmp_path_factory):
     return str(tmp_path_factory.mktemp("logs"))
 
 
+def needs_keycloak(item):
+    """A real one: asked for by a fixture's name, or as the parameter of one."""
+    asked = getattr(item, "callspec", None)
+    return "keycloak" in item.fixturenames or "keycloak" in (asked.params.values() if asked else ())
+
+
+def pytest_addoption(parser):
+    parser.addoption("--keycloak", choices=("with", "without"),
+                     help="only the tests that need a real Keycloak, or only the others")
+
+
 @pytest.fixture(scope="session")
-def servers(log_dir):
-    running = Servers(log_dir)
+def servers(log_dir, request):
+    running = Servers(log_dir, any(map(needs_keycloak, request.session.items)))
     yield running
     running.stop()
 
@@ -88,8 +99,12 @@ def unreachable(request, tmp_path_factory):
         yield scene
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """The one that waits a minute for a process started at the beginning goes last."""
+    if half := config.getoption("--keycloak"):
+        others = [item for item in items if needs_keycloak(item) != (half == "with")]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
     items.sort(key=lambda item: item.name == "test_an_unreachable_queue")
 
 

@@ -18,15 +18,25 @@ def cache_folder():
 
 
 class Servers:
-    """Both boot at the same time. keycloak() and queue() wait for the one that is asked for."""
+    """Both boot at the same time. keycloak() and queue() wait for the one that is asked for, and
+    start it where it was not expected."""
 
-    def __init__(self, log_dir):
+    def __init__(self, log_dir, with_keycloak=True):
         cache = cache_folder()
-        self._keycloak = Keycloak(cache, log_dir).start()
-        self._queue = ElasticMQ(cache, log_dir).start()
+        self._keycloak, self._queue = Keycloak(cache, log_dir), ElasticMQ(cache, log_dir)
+        self._started = set()
+        if with_keycloak:
+            self._start(self._keycloak)
+        self._start(self._queue)
         self._waited = set()
 
+    def _start(self, server):
+        if server not in self._started:
+            server.start()
+            self._started.add(server)
+
     def _wait(self, server):
+        self._start(server)
         if server not in self._waited:
             server.wait()
             self._waited.add(server)
@@ -39,8 +49,8 @@ class Servers:
         return self._wait(self._queue)
 
     def stop(self):
-        self._keycloak.stop()
-        self._queue.stop()
+        for server in self._started:
+            server.stop()
 
 
 def main():

@@ -60,7 +60,7 @@ class Scene(Stage):
     def shared(self, *flags, env=None, **dedupe):
         return Host(self.folder, self.source, self.config(
             queue={"wait": 1}, workers={"max": 2}, slots=2, retry={"base": 1, "cap": 2},
-            limits={"time": 3}, http={"timeout": 1, "connect_timeout": 1},
+            limits={"time": 8}, http={"timeout": 1, "connect_timeout": 1},
             dedupe={"key": "/id", "store": "dynamodb://" + self.table.name,
                     "endpoint": self.wire.url["tables"], **dedupe}), *flags, env=env)
 
@@ -129,12 +129,12 @@ def test_a_key_that_another_host_has_is_waited_for(scene):
         for host in (a, b):
             host.wait_says("consuming")
         scene.pause(b)
-        scene.send(id="order-1", sleep=2.5)
+        scene.send(id="order-1", sleep=6)  # longer than all up to the other's claim takes
         a.wait_for("its run", lambda: said(a, "begins", "order-1"))
         a.popen.send_signal(signal.SIGTSTP)
         b.popen.send_signal(signal.SIGCONT)
         time.sleep(1)
-        scene.send(id="order-1", sleep=2.5)
+        scene.send(id="order-1", sleep=6)
         b.wait_says("another host has its key")
         b.wait_for("the duplicate", b.settled)
         assert outcomes(b) == ["duplicate"] and not said(b, "begins", "order-1")

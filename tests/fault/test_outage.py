@@ -9,6 +9,7 @@ from scene import Feeder
 
 BEFORE_S = 5  # long enough for a poll to be open, and for work to be in hand at the higher rates
 AT_MOST_BROUGHT = 12  # by the poll that was open, and one or two to try the server with
+OPEN_AGAIN_S = 5
 
 
 class Lane:
@@ -50,6 +51,14 @@ class Lane:
             assert not checker.extra, "a handler ran again, though no run had failed"
         else:
             assert self.brought(away + 1, back) <= AT_MOST_BROUGHT
+            self.check_open_again(back)
+
+    def check_open_again(self, back):
+        """Events that came meanwhile wait for it."""
+        after = [line["t1"] - back for event in self.checker.log.events.values()
+                 for line, _, _ in event.receives if line["t1"] > back]
+        print(f"  open again {min(after):.2f} s after its return")
+        assert min(after) < OPEN_AGAIN_S
 
     def brought(self, begin, end):
         """Messages that were received between two times."""
@@ -68,15 +77,32 @@ class Lane:
         assert not deleted
 
 
-def outage(lanes, seconds):
-    for lane in lanes:
-        lane.start()
-    time.sleep(BEFORE_S)
+def proxies_away(lanes, seconds):
     for lane in lanes:
         lane.scene.away(lane.server)
     time.sleep(seconds)
     for lane in lanes:
         lane.scene.back(lane.server)
+
+
+def keycloak_killed(lanes, seconds):
+    """SIGKILL, and started again after that time."""
+    server = lanes[0].scene.keycloak
+    for lane in lanes:
+        lane.scene.wire.note("away", server="keycloak")
+    server.kill()
+    time.sleep(seconds)
+    server.start()
+    server.wait_ready()
+    for lane in lanes:
+        lane.scene.wire.note("back", server="keycloak")
+
+
+def outage(lanes, seconds, go_away=proxies_away):
+    for lane in lanes:
+        lane.start()
+    time.sleep(BEFORE_S)
+    go_away(lanes, seconds)
     for lane in lanes:
         procs.wait_until("end of the work", lane.at_rest, 600)
     for lane in lanes:
@@ -93,3 +119,9 @@ def test_ten_seconds_away(scenes):
 def test_a_minute_away(scenes, server):
     outage([Lane(scenes(f"rate-{rate}", visibility=30, receives=3), server, rate, 60)
             for rate in (0.1, 0.6, 100)], 60)
+
+
+@pytest.mark.soak
+def test_keycloak_killed_for_a_minute(scenes):
+    outage([Lane(scenes(f"rate-{rate}", visibility=30, receives=3), "keycloak", rate, 60)
+            for rate in (0.6, 100)], 60, keycloak_killed)
