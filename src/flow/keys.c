@@ -149,7 +149,6 @@ static void let_go(struct flow *f, struct message *m,
                    void (*claim)(struct flow *, struct shared_claim *))
 {
     struct key *k = m->key;
-    m->claimed = false;
     m->key = NULL;
     if (!k)
         return;
@@ -178,8 +177,6 @@ void keys_admit(struct flow *f, struct message *m)
 bool keys_acked(struct flow *f, struct message *m)
 {
     const struct store *store = &f->seam.store;
-    if (!m->claimed)
-        return true;
     store->ops->done(store->self, m->job, m->key ? m->key->text : m->job->id, m->body_hash);
     m->claimed = false;
     if (m->key && m->key->claim) {

@@ -36,23 +36,13 @@ static void held_for(int64_t wait_ms)
     c->done(c);
 }
 
-/* Leases go on meanwhile. */
-static void pass_extended(int64_t ms)
-{
-    for (int64_t passed = 0; passed < ms; passed += 1000) {
-        world_answer_all(&w);
-        world_pass(&w, ms - passed < 1000 ? ms - passed : 1000);
-    }
-    world_answer_all(&w);
-}
-
 static void held_elsewhere_is_asked_for_again(void **state)
 {
     static const struct {
         uint64_t random;
-        int64_t wait_ms, after_ms;
-    } cases[] = {{0, -1, 100},  {100, -1, 200}, {100, 300, 200}, {100, 70, 70},
-                 {100, 50, 50}, {100, 20, 50},  {100, 0, 50}};
+        int64_t wait_ms, after_ms, then_ms;
+    } cases[] = {{0, -1, 100, 200},  {100, -1, 200, 300}, {101, -1, 100, 301}, {100, 300, 200, 300},
+                 {100, 70, 70, 300}, {100, 50, 50, 300},  {100, 20, 50, 300},  {100, 0, 50, 300}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         begin(false);
@@ -61,7 +51,7 @@ static void held_elsewhere_is_asked_for_again(void **state)
         held_for(cases[i].wait_ms);
         asks_after(cases[i].after_ms);
         held_for(-1);
-        asks_after(cases[i].random ? 300 : 200); /* 200 to 400 */
+        asks_after(cases[i].then_ms);
         world_end(&w);
     }
 }
@@ -144,6 +134,7 @@ static void an_answer_after_the_claims_end(void **state)
         assert_int_equal(call_count, 1);
         answer(SHARED_CLAIM, SHARED_OK);
         assert_int_equal(world_running_count(&w), 1);
+        assert_int_equal(flow_counts(w.flow)->unfenced, 0);
         world_end(&w);
     }
 }

@@ -23,18 +23,29 @@ static inline void start_calls(void *self, struct list *list)
     }
 }
 
-static inline void begin_at(bool closed, int slots, int max_receives)
+static inline struct flow_options claims_options(bool closed)
 {
-    static const struct shared_ops ops = {start_calls};
     struct flow_options o = world_options();
     o.key = "/k";
     o.claim_ms = CLAIM_MS;
     o.remember_ms = 3600000;
     o.claims_closed = closed;
+    return o;
+}
+
+static inline void begin_as(const struct flow_options *o, int workers, int slots)
+{
+    static const struct shared_ops ops = {start_calls};
+    call_count = 0;
+    world_begin_shared(&w, o, workers, slots, (struct shared){&ops, NULL, 5000});
+}
+
+static inline void begin_at(bool closed, int slots, int max_receives)
+{
+    struct flow_options o = claims_options(closed);
     o.max_receives = max_receives;
     o.dead_letters = max_receives > 0;
-    call_count = 0;
-    world_begin_shared(&w, &o, 1, slots, (struct shared){&ops, NULL, 5000});
+    begin_as(&o, 1, slots);
 }
 
 static inline void begin_with(bool closed, int slots)
@@ -86,6 +97,16 @@ static inline void bring_some(int count)
                     &world_job_with((const char *[]){"a", "b", "c"}[i], body, NULL)->node);
     }
     r->done(r);
+}
+
+/* Leases go on meanwhile. */
+static inline void pass_extended(int64_t ms)
+{
+    for (int64_t passed = 0; passed < ms; passed += 1000) {
+        world_answer_all(&w);
+        world_pass(&w, ms - passed < 1000 ? ms - passed : 1000);
+    }
+    world_answer_all(&w);
 }
 
 static inline void bring(void)

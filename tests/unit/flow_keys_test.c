@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/table.h"
+#include "flow/state.h"
 #include "flow_world.h"
 
 #include <cmocka.h>
@@ -116,6 +118,22 @@ static void other_keys_do_not_wait(void **state)
     world_end(&w);
 }
 
+static void each_message_id_is_its_own_key(void **state)
+{
+    (void)state;
+    begin_with("message_id", 10);
+    bring("a", "{\"k\":1}");
+    bring("b", "{\"k\":1}");
+    assert_int_equal(world_running_count(&w), 2);
+    assert_int_equal(flow_counts(w.flow)->keyless, 0);
+    world_verdict(&w, "a", OUTCOME_ACK);
+    assert_true(told("a", QUEUE_DELETE));
+    bring("a", "{\"k\":1}");
+    assert_true(told("a", QUEUE_DELETE));
+    assert_int_equal(flow_counts(w.flow)->acked_before, 1);
+    world_end(&w);
+}
+
 static void deduplication_id_is_a_key(void **state)
 {
     (void)state;
@@ -157,6 +175,54 @@ static void waits_under_its_lease(void **state)
     world_pass(&w, 1100);
     assert_true(w.ended);
     assert_int_equal(w.end, FLOW_DRAINED);
+    world_end(&w);
+}
+
+/* A number whose key has a hash that ends in ten bits like these: at that end of the table. */
+static int key_at_end(uint64_t bits)
+{
+    char text[20];
+    for (int i = 0;; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        if ((hash_bytes(text, strlen(text)) & 1023) == bits)
+            return i;
+    }
+}
+
+static void a_drain_gives_back_all_that_wait(void **state)
+{
+    (void)state;
+    static const uint64_t ends[] = {0, 1023};
+    for (size_t i = 0; i < 2; i++) {
+        char body[40];
+        begin();
+        snprintf(body, sizeof body, "{\"k\":%d}", key_at_end(ends[i]));
+        bring("a", body);
+        bring("b", body);
+        flow_drain(w.flow);
+        struct flow_view v;
+        flow_look(w.flow, &v);
+        assert_int_equal(v.parked, 0);
+        assert_int_equal(v.settling, 1);
+        assert_true(told("b", QUEUE_CHANGE));
+        world_end(&w);
+    }
+}
+
+/* A host that runs for a year sees many keys. */
+static void a_key_that_nobody_has_takes_no_memory(void **state)
+{
+    (void)state;
+    begin();
+    bring("a", "{\"k\":1}");
+    bring("b", "{\"k\":1}");
+    assert_int_equal(w.flow->keys.by_text.count, 1);
+    world_verdict(&w, "a", OUTCOME_ACK);
+    assert_int_equal(w.flow->keys.by_text.count, 0);
+    bring("c", "{\"k\":1}"); /* a duplicate when it comes */
+    assert_int_equal(flow_counts(w.flow)->acked_before, 2);
+    assert_int_equal(w.flow->keys.by_text.count, 0);
+    world_answer_all(&w);
     world_end(&w);
 }
 
@@ -209,8 +275,11 @@ int main(void)
         cmocka_unit_test(runs_when_the_first_has_failed),
         cmocka_unit_test(other_body_waits_and_runs),
         cmocka_unit_test(other_keys_do_not_wait),
+        cmocka_unit_test(each_message_id_is_its_own_key),
         cmocka_unit_test(deduplication_id_is_a_key),
         cmocka_unit_test(waits_under_its_lease),
+        cmocka_unit_test(a_drain_gives_back_all_that_wait),
+        cmocka_unit_test(a_key_that_nobody_has_takes_no_memory),
         cmocka_unit_test(lapsed_ones_let_go),
         cmocka_unit_test(holder_parked_for_its_target),
     };
