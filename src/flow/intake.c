@@ -281,7 +281,7 @@ static void poll_done(struct queue_receive *r)
 {
     struct poll *p = (struct poll *)((char *)r - offsetof(struct poll, receive));
     struct flow *f = p->flow;
-    rate_refund(&f->intake.rate, r->max - count(&r->jobs), flow_now(f));
+    rate_refund(&f->intake.rate, r->max - count(&r->jobs));
     p->open = false;
     f->intake.open--;
     f->intake.reserved -= r->max;
@@ -325,7 +325,7 @@ void intake_cut(struct flow *f)
         p->open = false;
         f->intake.open--;
         f->intake.reserved -= p->receive.max;
-        rate_refund(&f->intake.rate, p->receive.max, flow_now(f));
+        rate_refund(&f->intake.rate, p->receive.max);
     }
 }
 

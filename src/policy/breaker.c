@@ -9,19 +9,12 @@ void breaker_init(struct breaker *b, const struct breaker_options *options)
     b->changed_ms = INT64_MIN;
 }
 
-static void forget(struct breaker *b)
-{
-    b->row = 0;
-    b->row_later = b->window_later = false;
-    b->window_failed_ms = 0;
-    memset(b->buckets, 0, sizeof b->buckets);
-}
-
 void breaker_open(struct breaker *b, int64_t now_ms)
 {
     if (b->open)
         return;
-    forget(b);
+    b->row = 0;
+    memset(b->buckets, 0, sizeof b->buckets);
     b->open = true;
     b->changed_ms = now_ms;
     b->probe_due_ms = now_ms + b->options.probe_ms;
@@ -31,8 +24,7 @@ void breaker_close(struct breaker *b, int64_t now_ms)
 {
     if (!b->open)
         return;
-    forget(b);
-    b->open = false;
+    b->open = false; /* open, it has counted nothing */
     b->changed_ms = now_ms;
 }
 

@@ -29,7 +29,7 @@ struct breaker {
     int row;                  /* failures in a row */
     int64_t row_failed_ms;    /* the first of them failed */
     bool row_later;           /* one of them began after that */
-    int64_t window_failed_ms; /* the same of the failures within the window; 0: none */
+    int64_t window_failed_ms; /* the same of the failures within the window */
     bool window_later;
     struct {
         int64_t index; /* of its time */

@@ -1,5 +1,7 @@
 #include "policy/polls.h"
 
+#include <math.h>
+
 /* A poll for fewer than a batch costs as much as a full one. While work is in hand such polls
  * are this far apart; a free slot waits at most that long. */
 enum { SMALL_POLL_EVERY_MS = 25, EXTRA_POLL_WAIT_S = 1 };
@@ -49,7 +51,5 @@ void polls_result(struct polls *p, int asked, int came)
 int polls_prefetch(double completed_per_s, int slots, int batch)
 {
     int most = slots > batch ? slots : batch;
-    if (completed_per_s >= most)
-        return most;
-    return completed_per_s > 0 ? (int)completed_per_s : 0;
+    return (int)fmax(0, fmin(completed_per_s, most));
 }

@@ -32,10 +32,8 @@ void rate_set(struct rate *r, double per_s, int64_t now_ms)
     }
     r->per_s = per_s > 0 ? per_s : 0;
     r->tat_ms = (double)now_ms;
-    if (r->per_s > 0) {
+    if (r->per_s > 0)
         r->tat_ms += debt * interval_ms(r);
-        clamp(r, now_ms);
-    }
 }
 
 int rate_grant(struct rate *r, int64_t now_ms)
@@ -45,7 +43,7 @@ int rate_grant(struct rate *r, int64_t now_ms)
     clamp(r, now_ms);
     double left_ms = burst_ms(r) - (r->tat_ms - (double)now_ms);
     double n = left_ms / interval_ms(r) + 1e-9; /* 0.1 + 0.2 and the like */
-    return n > 0 ? (int)n : 0;
+    return (int)fmax(0, n);
 }
 
 void rate_take(struct rate *r, double n, int64_t now_ms)
@@ -56,12 +54,10 @@ void rate_take(struct rate *r, double n, int64_t now_ms)
     r->tat_ms += n * interval_ms(r);
 }
 
-void rate_refund(struct rate *r, int n, int64_t now_ms)
+void rate_refund(struct rate *r, int n)
 {
-    if (r->per_s <= 0)
-        return;
-    r->tat_ms -= n * interval_ms(r);
-    clamp(r, now_ms);
+    if (r->per_s > 0)
+        r->tat_ms -= n * interval_ms(r);
 }
 
 int64_t rate_wait_ms(struct rate *r, int64_t now_ms)
@@ -69,5 +65,5 @@ int64_t rate_wait_ms(struct rate *r, int64_t now_ms)
     if (rate_grant(r, now_ms) > 0)
         return 0;
     double wait_ms = r->tat_ms + interval_ms(r) - burst_ms(r) - (double)now_ms;
-    return wait_ms > 1 ? (int64_t)ceil(wait_ms) : 1;
+    return (int64_t)fmax(1, ceil(wait_ms));
 }

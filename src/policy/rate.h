@@ -25,7 +25,7 @@ int rate_grant(struct rate *r, int64_t now_ms);
 void rate_take(struct rate *r, double n, int64_t now_ms);
 
 /* Some of those taken did not come after all. */
-void rate_refund(struct rate *r, int n, int64_t now_ms);
+void rate_refund(struct rate *r, int n);
 
 /* Milliseconds until one may go; 0: now. */
 int64_t rate_wait_ms(struct rate *r, int64_t now_ms);

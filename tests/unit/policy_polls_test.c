@@ -46,6 +46,13 @@ static void full_answers_open_more_and_empty_ones_close(void **state)
     assert_int_equal(p.wanted, 2);
     polls_result(&p, 10, 0);
     assert_int_equal(p.wanted, 1);
+    for (int i = 0; i < 5; i++)
+        polls_result(&p, 10, 10);
+    polls_result(&p, 10, 1);
+    assert_int_equal(p.wanted, 2);
+    polls_result(&p, 10, 10);
+    polls_result(&p, 10, 0); /* from three, too */
+    assert_int_equal(p.wanted, 1);
 }
 
 static void never_more_than_free(void **state)
@@ -81,6 +88,22 @@ static void small_polls_are_spaced(void **state)
     assert_int_equal(polls_next(&p, &a).messages, 2);
     a = ask(4, 0, 0, 0, 1026); /* nothing in hand: at once, however small */
     assert_int_equal(polls_next(&p, &a).messages, 4);
+    a = ask(40, 40, 0, 0, 2000);
+    assert_int_equal(polls_next(&p, &a).messages, 0);
+    a = ask(40, 38, 0, 0, 2001); /* that was no poll */
+    assert_int_equal(polls_next(&p, &a).messages, 2);
+}
+
+static void full_polls_are_not(void **state)
+{
+    (void)state;
+    struct polls p;
+    polls_init(&p, 8);
+    polls_result(&p, 10, 10);
+    struct polls_ask a = ask(40, 10, 0, 0, 1000);
+    assert_int_equal(polls_next(&p, &a).messages, 10);
+    a = ask(40, 10, 10, 1, 1001);
+    assert_int_equal(polls_next(&p, &a).messages, 10);
 }
 
 /* queue.wait = 0, or a server that does not wait: no hot loop. */
@@ -102,8 +125,8 @@ static void empty_polls_are_spaced(void **state)
         polls++;
         polls_result(&p, g.messages, 0);
     }
-    assert_in_range(polls, 10, 13);
-    polls_result(&p, 10, 1); /* something came: at once again */
+    assert_int_equal(polls, 11); /* two at once, then one a second */
+    polls_result(&p, 10, 1);     /* something came: at once again */
     struct polls_ask a = ask(40, 0, 0, 0, now);
     assert_int_equal(polls_next(&p, &a).messages, 10);
 }
@@ -131,6 +154,7 @@ int main(void)
         cmocka_unit_test(full_answers_open_more_and_empty_ones_close),
         cmocka_unit_test(never_more_than_free),
         cmocka_unit_test(small_polls_are_spaced),
+        cmocka_unit_test(full_polls_are_not),
         cmocka_unit_test(empty_polls_are_spaced),
         cmocka_unit_test(prefetch_is_a_second_of_work),
     };

@@ -21,7 +21,7 @@ static void none_is_no_limit(void **state)
     struct rate r = made(0);
     assert_int_equal(rate_grant(&r, 5), RATE_UNLIMITED);
     rate_take(&r, 1000000, 5);
-    rate_refund(&r, 5, 5);
+    rate_refund(&r, 5);
     assert_int_equal(rate_grant(&r, 5), RATE_UNLIMITED);
     assert_int_equal(rate_wait_ms(&r, 5), 0);
 }
@@ -38,6 +38,9 @@ static void bursts(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rate r = made(cases[i].per_s);
         assert_int_equal(rate_grant(&r, 1000), cases[i].burst);
+        rate_take(&r, cases[i].burst - 1, 1000);
+        assert_int_equal(rate_wait_ms(&r, 1000), 0);
+        rate_refund(&r, cases[i].burst - 1);
         rate_take(&r, cases[i].burst, 1000);
         assert_int_equal(rate_grant(&r, 1000), 0);
         assert_int_equal(rate_wait_ms(&r, 1000), cases[i].wait_ms);
@@ -63,7 +66,7 @@ static void fifty_a_second(void **state)
                 taken[now] = wish < may ? wish : may;
                 rate_take(&r, taken[now], now);
                 int back = taken[now] > 0 ? (int)(rng_next(&rng) % (uint64_t)(taken[now] + 1)) : 0;
-                rate_refund(&r, back, now);
+                rate_refund(&r, back);
                 taken[now] -= back;
             }
             sum += taken[now] - (now >= 10000 ? taken[now - 10000] : 0);
@@ -79,8 +82,21 @@ static void a_refund_is_no_credit(void **state)
     (void)state;
     struct rate r = made(10);
     rate_take(&r, 3, 0);
-    rate_refund(&r, 100, 0);
+    rate_refund(&r, 100);
     assert_int_equal(rate_grant(&r, 0), 10);
+    r = made(1);
+    rate_take(&r, 1, 0);
+    rate_refund(&r, 1);
+    assert_int_equal(rate_grant(&r, 0), 1);
+}
+
+/* The time before earns no more than a burst, for those who take without asking, too. */
+static void taken_unasked(void **state)
+{
+    (void)state;
+    struct rate r = made(10);
+    rate_take(&r, 3, 100000);
+    assert_int_equal(rate_grant(&r, 100000), 7);
 }
 
 static void changing_it(void **state)
@@ -98,6 +114,10 @@ static void changing_it(void **state)
     assert_int_equal(rate_grant(&r, 100000), RATE_UNLIMITED);
     rate_set(&r, 5, 100000);
     assert_int_equal(rate_grant(&r, 100000), 5);
+    r = made(0.5);
+    rate_take(&r, 1, 100000);
+    rate_set(&r, 1, 100000);
+    assert_int_equal(rate_grant(&r, 100000), 0);
     rate_set(&r, -5, 100000);
     assert_int_equal(rate_grant(&r, 100000), RATE_UNLIMITED);
 }
@@ -123,6 +143,9 @@ static void clocks_that_jump(void **state)
     assert_int_equal(rate_grant(&r, 11000), 10); /* an hour back: not locked out for an hour */
     rate_take(&r, 10, 11000);
     assert_int_equal(rate_grant(&r, 71000), 10); /* a minute's sleep: no 600 at once */
+    rate_take(&r, 10, 3600000);
+    rate_set(&r, 100, 0); /* 110 ahead, at most, in intervals of the new rate */
+    assert_int_equal(rate_grant(&r, 1100), 10);
 }
 
 int main(void)
@@ -130,8 +153,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(none_is_no_limit), cmocka_unit_test(bursts),
         cmocka_unit_test(fifty_a_second),   cmocka_unit_test(a_refund_is_no_credit),
-        cmocka_unit_test(changing_it),      cmocka_unit_test(a_debt_is_paid),
-        cmocka_unit_test(clocks_that_jump),
+        cmocka_unit_test(taken_unasked),    cmocka_unit_test(changing_it),
+        cmocka_unit_test(a_debt_is_paid),   cmocka_unit_test(clocks_that_jump),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <cmocka.h>
 
 enum { SLOTS = 4, INTERVAL_S = 5 };
@@ -21,6 +22,7 @@ static const struct scale_options options = {
 static struct scale made(int workers)
 {
     struct scale s;
+    memset(&s, 0x55, sizeof s);
     scale_init(&s, &options, workers);
     return s;
 }
@@ -43,16 +45,21 @@ static void wishes(void **state)
         {"nothing to do", 1, 0, 0.1, INT_MAX, false, false, 0, 1},
         {"a backlog of 40 slots' worth: doubled", 1, 24000, 0.1, INT_MAX, true, true, 0, 2},
         {"and again", 2, 24000, 0.1, INT_MAX, true, true, 0, 4},
+        {"twice as many and a half: doubled", 2, 12000, 0.1, INT_MAX, true, true, 0, 4},
         {"as many as needed", 4, 12000, 0.1, INT_MAX, true, true, 0, 5},
         {"never above the maximum", 8, 1000000, 1, INT_MAX, true, true, 0, 10},
         {"slots are free: not for depth alone", 2, 24000, 0.1, INT_MAX, false, true, 0, 2},
         {"the target's limit is the limit", 2, 24000, 0.1, 6, true, true, 0, 2},
         {"no permits at all", 2, 24000, 0.1, 0, true, true, 0, 2},
         {"CPU used up: one more", 2, 24000, 0.0001, INT_MAX, false, true, 0.9, 3},
+        {"four fifths of it are used up", 2, 24000, 0.0001, INT_MAX, false, true, 0.8, 3},
+        {"CPU used up, and one message waits", 2, 1, 0.0001, INT_MAX, false, false, 0.9, 3},
+        {"CPU used up by as many as needed", 5, 12000, 0.1, INT_MAX, false, true, 0.9, 6},
         {"CPU used up by what ends now", 2, 0, 0.0001, INT_MAX, false, false, 0.9, 2},
         {"nothing known of durations", 2, 24000, 0, INT_MAX, true, true, 0, 2},
         {"depth unknown, and there is more", 2, -1, 0.1, INT_MAX, true, true, 0, 4},
         {"depth unknown, and there is not", 2, -1, 0.1, INT_MAX, true, false, 0, 2},
+        {"an empty queue, whatever receives say", 2, 0, 0.1, INT_MAX, true, true, 0, 2},
         {"an absurd depth is unknown", 2, INT64_MAX, 0.1, INT_MAX, false, false, 0, 2},
         {"a negative one too", 2, INT64_MIN, 0.1, INT_MAX, false, false, 0, 2},
         {"within a tenth: stays", 5, 12600, 0.1, INT_MAX, true, true, 0, 5},
@@ -71,6 +78,54 @@ static void wishes(void **state)
         if (workers != cases[i].expected)
             fail_msg("%s: %d workers, not %d", cases[i].what, workers, cases[i].expected);
     }
+}
+
+/* By what has ended and by how the backlog has changed, if that is known both times. Of a long
+ * time, so that nothing is left of the rate before. */
+static void arrivals(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t before, after, completed;
+        double per_s;
+    } cases[] = {{100, 200, 100, 0.2},
+                 {0, 200, 100, 0.3},
+                 {200, 0, 300, 0.1},
+                 {500, 0, 100, 0}, /* purged */
+                 {SCALE_UNKNOWN, 200, 100, 0.1},
+                 {100, SCALE_UNKNOWN, 100, 0.1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct scale s = made(1);
+        struct scale_sample x = {.now_ms = 1000, .depth = cases[i].before, .permits = INT_MAX};
+        scale_next(&s, &x);
+        x.now_ms += 1000 * 1000;
+        x.depth = cases[i].after;
+        x.completed = cases[i].completed;
+        scale_next(&s, &x);
+        assert_true(fabs(s.arrivals_per_s - cases[i].per_s) < 0.0001);
+    }
+}
+
+static void as_many_while_nothing_is_known(void **state)
+{
+    (void)state;
+    struct scale s = made(5);
+    for (int64_t now = 0; now < 600000; now += 5000) {
+        struct scale_sample x = {.now_ms = now, .depth = 100, .permits = INT_MAX};
+        assert_int_equal(scale_next(&s, &x), 5);
+    }
+}
+
+static void bounds_take_effect_at_once(void **state)
+{
+    (void)state;
+    struct scale s = made(8);
+    struct scale_sample x = {.now_ms = 1000, .depth = 100, .permits = INT_MAX};
+    scale_set(&s, 1, 3);
+    assert_int_equal(scale_next(&s, &x), 3);
+    scale_set(&s, 5, 8);
+    x.now_ms += 5000;
+    assert_int_equal(scale_next(&s, &x), 5);
 }
 
 static void frozen_while_intake_is_held(void **state)
@@ -244,6 +299,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wishes),
+        cmocka_unit_test(arrivals),
+        cmocka_unit_test(as_many_while_nothing_is_known),
+        cmocka_unit_test(bounds_take_effect_at_once),
         cmocka_unit_test(frozen_while_intake_is_held),
         cmocka_unit_test(a_burst),
         cmocka_unit_test(a_ramp),
