@@ -93,14 +93,13 @@ static void of_the_last_one_of_a_drain(void **state)
         w.random = 10000; /* tries of the copy are far apart */
         world_bring(&w, 1, 1);
         world_verdict(&w, "m1", OUTCOME_REJECT);
-        for (int64_t passed = 0; passed < 29000; passed += 10) {
+        for (int64_t passed = 0; passed < 29900; passed += 100) {
             if (w.copy_count > 0)
                 world_copied(&w, QUEUE_BUSY);
-            world_pass(&w, 10);
+            if (draining && passed == 25000)
+                flow_drain(w.flow);
+            world_pass(&w, 100);
         }
-        if (draining)
-            flow_drain(w.flow);
-        world_pass(&w, 900);
         assert_int_equal(w.copy_count, 0);
         assert_false(w.ended);
         world_pass(&w, 100);
