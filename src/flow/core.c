@@ -81,7 +81,7 @@ void flow_free(struct flow *f)
 
 void flow_start(struct flow *f)
 {
-    f->intake.started_ms = f->dispatch.rate_ms = flow_now(f);
+    f->intake.started_ms = f->intake.alive_ms = f->dispatch.rate_ms = flow_now(f);
     intake_kick(f);
 }
 

@@ -177,9 +177,7 @@ void dlq_kick(struct flow *f)
 
 static void on_again(struct timer *t)
 {
-    struct flow *f = flow_of(t, dlq.again);
-    dlq_kick(f);
-    drain_check(f);
+    dlq_kick(flow_of(t, dlq.again));
 }
 
 void dlq_message(struct flow *f, struct message *m, bool exhausted)

@@ -163,18 +163,12 @@ void group_leave(struct flow *f, struct message *m)
 
 /* ---- turns -------------------------------------------------------------------------------- */
 
-static void stop_waiting(struct flow *f, struct message *m)
-{
-    list_remove(&m->node);
-    f->groups.waiting--;
-}
-
 /* Its time has come, or the host stops. */
 static void take_turn(struct flow *f, struct message *m)
 {
     if (m->state != WAITING || !list_empty(&m->node))
         return; /* it is being given back */
-    stop_waiting(f, m);
+    f->groups.waiting--;
     if (f->drain.draining) {
         int64_t left_ms = m->parked_ms ? m->again_ms - flow_now(f) : 0;
         keys_free(f, m);
@@ -197,7 +191,7 @@ static void on_timer(struct timer *t)
     struct list *node;
     while ((node = list_first(&f->groups.back))) {
         struct message *m = list_entry(node, struct message, node);
-        stop_waiting(f, m);
+        f->groups.waiting--;
         m->note = "given back unrun: one before it in its group has to come again";
         settle_message(f, m, SETTLE_RELEASE, 0);
     }
@@ -211,7 +205,6 @@ static void on_timer(struct timer *t)
     arm(f);
     dispatch_kick(f);
     intake_kick(f);
-    drain_check(f);
 }
 
 static bool last_receive_behind(const struct flow *f, const struct message *m)
@@ -259,7 +252,7 @@ bool group_full(const struct flow *f)
 
 void group_drain(struct flow *f)
 {
-    for (size_t i = 0; f->groups.by_name.count > 0 && i <= f->groups.by_name.mask; i++)
+    for (size_t i = 0; i <= f->groups.by_name.mask; i++)
         for (struct table_node *n = f->groups.by_name.buckets[i]; n; n = n->next)
             set_due(f, table_entry(n, struct group, by_name), flow_now(f));
 }

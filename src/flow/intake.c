@@ -144,7 +144,7 @@ static void keep_attempt(struct flow *f, const struct poll *p)
 
 static void poll_done(struct queue_receive *r);
 
-static bool open_poll(struct flow *f, const struct polls_grant *grant)
+static void open_poll(struct flow *f, const struct polls_grant *grant)
 {
     struct poll *p = f->intake.polls;
     while (p->open)
@@ -162,10 +162,8 @@ static bool open_poll(struct flow *f, const struct polls_grant *grant)
         f->intake.alive_ms = flow_now(f);
     f->intake.reserved += grant->messages;
     rate_take(&f->intake.rate, grant->messages, flow_now(f));
-    if (f->seam.queue.ops->receive(f->seam.queue.self, &p->receive) == 0)
-        return true;
-    poll_done(&p->receive);
-    return false;
+    if (f->seam.queue.ops->receive(f->seam.queue.self, &p->receive) != 0)
+        poll_done(&p->receive);
 }
 
 void intake_kick(struct flow *f)
@@ -175,7 +173,7 @@ void intake_kick(struct flow *f)
         note_link(f, &g);
         if (g.batch == 0 && !f->intake.timer.armed)
             flow_arm(f, &f->intake.timer, rate_wait_ms(&f->intake.rate, flow_now(f)));
-        if (g.capacity == 0 || g.batch == 0 || (f->intake.open > 0 && !f->intake.answered))
+        if (g.capacity == 0 || g.batch == 0)
             return;
         struct polls_ask ask = {.capacity = g.capacity,
                                 .in_hand = intake_held(f),
@@ -190,8 +188,7 @@ void intake_kick(struct flow *f)
                 flow_arm(f, &f->intake.timer, grant.again_ms);
             return;
         }
-        if (!open_poll(f, &grant))
-            return;
+        open_poll(f, &grant);
     }
 }
 
@@ -273,7 +270,7 @@ static void poll_answered(struct flow *f, struct queue_receive *r)
         f->events.ready(f->events.arg);
     polls_result(&f->intake.policy, r->max, came);
     admit_jobs(f, &r->jobs, r->first_byte_ms);
-    if (!first || came > 0) /* the first one did not wait */
+    if (!first) /* that one did not wait */
         until_empty_poll(f, came == 0);
 }
 
@@ -306,7 +303,6 @@ void intake_init(struct flow *f)
 {
     polls_init(&f->intake.policy, POLLS_MAX);
     f->intake.timer.fire = on_timer;
-    f->intake.started_ms = f->intake.alive_ms = flow_now(f);
     rate_set(&f->intake.rate, f->options.rate, flow_now(f));
 }
 
@@ -325,7 +321,6 @@ void intake_cut(struct flow *f)
         p->open = false;
         f->intake.open--;
         f->intake.reserved -= p->receive.max;
-        rate_refund(&f->intake.rate, p->receive.max);
     }
 }
 

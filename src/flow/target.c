@@ -146,7 +146,6 @@ static void on_timer(struct timer *timer)
     if (limits_blocked_ms(t->flow, t) == 0)
         send_probe(t);
     probe_again(t); /* also when nothing was sent: parked messages expire by this timer */
-    drain_check(t->flow);
 }
 
 static bool is_coupled(const struct flow *f, const char *name)

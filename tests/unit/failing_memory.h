@@ -1,5 +1,6 @@
-/* An allocator of which one allocation fails: `left` counts down to it. In a sanitizer's build the
- * allocator is the sanitizer's, and nothing fails (OWN_ALLOCATOR is 0). */
+/* An allocator of which one allocation fails: `left` counts down to it; memory_held() tells how
+ * many are not freed yet. In a sanitizer's build the allocator is the sanitizer's, nothing fails
+ * and nothing is counted (OWN_ALLOCATOR is 0). */
 #ifndef FAILING_MEMORY_H
 #define FAILING_MEMORY_H
 
@@ -14,29 +15,51 @@
 
 static long left = -1; /* allocations until the one that fails; below 0: none does */
 
+static long held_count;
+
+static inline long memory_held(void)
+{
+    return held_count;
+}
+
 #if OWN_ALLOCATOR
 void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);
 void *__libc_realloc(void *, size_t);
+void __libc_free(void *);
 
 static bool fails_now(void)
 {
     return left >= 0 && left-- == 0;
 }
 
+static void *counted(void *new)
+{
+    held_count += new != NULL;
+    return new;
+}
+
 void *malloc(size_t n)
 {
-    return fails_now() ? NULL : __libc_malloc(n);
+    return fails_now() ? NULL : counted(__libc_malloc(n));
 }
 
 void *calloc(size_t count, size_t n)
 {
-    return fails_now() ? NULL : __libc_calloc(count, n);
+    return fails_now() ? NULL : counted(__libc_calloc(count, n));
 }
 
 void *realloc(void *old, size_t n)
 {
-    return fails_now() ? NULL : __libc_realloc(old, n);
+    if (fails_now())
+        return NULL;
+    return old ? __libc_realloc(old, n) : counted(__libc_malloc(n));
+}
+
+void free(void *old)
+{
+    held_count -= old != NULL;
+    __libc_free(old);
 }
 #endif
 

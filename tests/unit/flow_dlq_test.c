@@ -5,10 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "flow_log.h"
 #include "flow_world.h"
 
 #include <cmocka.h>
-#include <unistd.h>
 
 static struct world w;
 
@@ -193,28 +193,6 @@ static void refused_by_words_is_tried_bare(void **state)
     }
 }
 
-/* What the log says while `step` runs. */
-static const char *log_of(void (*step)(void))
-{
-    static char text[4096];
-    int err = dup(STDERR_FILENO);
-    FILE *file = tmpfile();
-    assert_non_null(file);
-    dup2(fileno(file), STDERR_FILENO);
-    step();
-    dup2(err, STDERR_FILENO);
-    close(err);
-    rewind(file);
-    text[fread(text, 1, sizeof text - 1, file)] = '\0';
-    fclose(file);
-    return text;
-}
-
-static void keep_one(void)
-{
-    world_verdict(&w, "m1", OUTCOME_REJECT);
-}
-
 /* Four days of retention: said in the last tenth of them, and not before. */
 static void a_kept_message_near_its_end(void **state)
 {
@@ -230,7 +208,9 @@ static void a_kept_message_near_its_end(void **state)
         w.now_ms = INT64_C(1000) * 3600 * 1000;
         world_bring(&w, 1, 1);
         world_running(&w, "m1")->sent_at_ms = w.now_ms - cases[i].age_h * 3600 * 1000;
-        const char *text = log_of(keep_one);
+        log_catch();
+        world_verdict(&w, "m1", OUTCOME_REJECT);
+        const char *text = log_caught();
         if (cases[i].left) {
             assert_non_null(strstr(text, "nears the end of the queue's retention"));
             assert_non_null(strstr(text, cases[i].left));
@@ -319,6 +299,74 @@ static void a_lapse_makes_room(void **state)
     world_end(&w);
 }
 
+/* A copy on the wire when the lease lapses, refused: it was all that was in hand. */
+static void a_lost_one_is_let_go_of(void **state)
+{
+    enum { RECEIVES_AGAIN, WAITS_FOR_IT, ENDS_THE_DRAIN, CASES };
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        struct flow_options o = world_options();
+        o.dead_letters = true;
+        o.until_empty = i == WAITS_FOR_IT;
+        world_begin(&w, &o, 1, 1);
+        world_bring(&w, 1, 1);
+        world_verdict(&w, "m1", OUTCOME_REJECT);
+        world_pass(&w, 15000);
+        struct queue_batch *extension = world_take_batch(&w);
+        extension->result.status = QUEUE_UNREACHABLE;
+        extension->done(extension);
+        world_pass(&w, 600);
+        if (i == ENDS_THE_DRAIN)
+            flow_drain(w.flow);
+        world_pass(&w, 14400);
+        assert_int_equal(flow_counts(w.flow)->lease_lost, 1);
+        assert_int_equal(w.receive_count, 0);
+        assert_false(w.ended);
+        world_copied(&w, QUEUE_BUSY);
+        assert_int_equal(w.ended, i == ENDS_THE_DRAIN);
+        assert_int_equal(w.receive_count, i != ENDS_THE_DRAIN);
+        if (i == WAITS_FOR_IT) { /* the queue shows it again after its visibility */
+            world_bring(&w, 0, 0);
+            assert_false(w.ended);
+        }
+        world_end(&w);
+    }
+}
+
+/* It does not get as far as the wire: as if it had been answered so. */
+static void a_copy_that_cannot_begin(void **state)
+{
+    (void)state;
+    begin_with(true, 0);
+    world_bring(&w, 1, 1);
+    w.no_copies = QUEUE_FAULT; /* too large, say */
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    assert_int_equal(w.copies_refused, 1);
+    assert_kept("h1");
+    world_end(&w);
+}
+
+static void copies_that_cannot_begin_take_no_place(void **state)
+{
+    (void)state;
+    begin_with(true, 0);
+    world_bring(&w, 1, 1);
+    w.no_copies = QUEUE_BUSY;
+    world_verdict(&w, "m1", OUTCOME_REJECT);
+    for (int i = 0; w.copies_refused < 20; i++) {
+        assert_in_range(i, 0, 1000);
+        world_pass(&w, 1000);
+        world_answer_all(&w); /* extensions */
+    }
+    w.no_copies = QUEUE_OK;
+    for (int s = 0; s < 20; s++) {
+        world_pass(&w, 1000);
+        world_answer_all(&w);
+    }
+    assert_int_equal(w.copy_count, 1);
+    world_end(&w);
+}
+
 static void delivered_again_while_copying(void **state)
 {
     (void)state;
@@ -368,6 +416,9 @@ static void stopping_waits_and_then_keeps(void **state)
     world_pass(&w, 50);
     assert_int_equal(w.batch_count, 0);
     flow_drain(w.flow); /* a second signal */
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    assert_int_equal(v.copying, 1);
     struct queue_batch *b = settlement(QUEUE_CHANGE, 1);
     assert_string_equal(b->entries[0].handle, "h1");
     b->done(b);
@@ -395,6 +446,9 @@ int main(void)
         cmocka_unit_test(lapsed_with_the_copy_on_the_wire),
         cmocka_unit_test(lapsed_while_it_waits),
         cmocka_unit_test(a_lapse_makes_room),
+        cmocka_unit_test(a_lost_one_is_let_go_of),
+        cmocka_unit_test(a_copy_that_cannot_begin),
+        cmocka_unit_test(copies_that_cannot_begin_take_no_place),
         cmocka_unit_test(delivered_again_while_copying),
         cmocka_unit_test(so_many_at_once),
         cmocka_unit_test(stopping_waits_and_then_keeps),

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "flow_world.h"
 
 #include <cmocka.h>
@@ -16,6 +17,7 @@ enum { STEPS_MAX = 24, TEXT = 400 };
  *   bring a1 a2    the oldest poll is answered with them
  *   empty          … with nothing
  *   ack, fail, reject, release, target (its target fails it) a1      verdicts
+ *   error a1       a failure of the handler's own, always the same one
  *   after a1       a failure whose handler wants 20 s
  *   up             the target is back
  *   ok             what the queue was told is confirmed, fault: it is refused for good
@@ -125,6 +127,10 @@ static void act(const char *what)
         world_verdict(&w, rest, OUTCOME_ACK);
     } else if (strcmp(verb, "fail") == 0) {
         world_verdict(&w, rest, OUTCOME_RETRY);
+    } else if (strcmp(verb, "error") == 0) {
+        struct job *job = world_running(&w, rest);
+        snprintf(job->kind, sizeof job->kind, "lua");
+        world_verdict(&w, rest, OUTCOME_RETRY);
     } else if (strcmp(verb, "after") == 0) {
         world_running(&w, rest)->after_ms = 20000;
         world_verdict(&w, rest, OUTCOME_RETRY);
@@ -165,6 +171,17 @@ static void check_running(const struct script *s, int step)
                  s->name, step + 1, st->what, text, st->run, told, want);
 }
 
+/* A message in hand is in exactly one state (state.h), and counted there. */
+static void check_counts(const struct script *s, int step)
+{
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    int counted = v.buffered + v.running + v.parked + v.waiting + v.copying + v.settling;
+    if (counted != v.in_hand || v.waiting < 0)
+        fail_msg("%s, step %d: %d in hand, %d counted, %d of them waiting", s->name, step + 1,
+                 v.in_hand, counted, v.waiting);
+}
+
 static void play(const struct script *s)
 {
     struct flow_options o = world_options();
@@ -178,6 +195,7 @@ static void play(const struct script *s)
         told[0] = '\0';
         act(s->steps[i].what);
         check_running(s, i);
+        check_counts(s, i);
     }
     world_end(&w);
 }
@@ -210,6 +228,13 @@ static const struct script scripts[] = {
                {"pass 1", "b2 a1"},
                {"ack a1", "b2", "-a1"},
                {"ok", "b2 a2"}}},
+    {"an error again and again, which the log only counts", .steps = {{"bring a1 a2", "a1"},
+                                                                      {"error a1", ""},
+                                                                      {"pass 4", "a1"},
+                                                                      {"error a1", ""},
+                                                                      {"pass 10", "a1"},
+                                                                      {"ack a1", "", "-a1"},
+                                                                      {"ok", "a2"}}},
     {"a handler that says when",
      .steps = {{"bring a1 a2", "a1"}, {"after a1", ""}, {"pass 19", ""}, {"pass 1", "a1"}}},
     {"a poison message goes to the dead letters after its attempts, then its group goes on",
@@ -363,6 +388,55 @@ static void intake_stops_when_too_many_wait(void **state)
     end_all_drained();
 }
 
+/* The first one's turn makes room among those that wait, and nothing else happens. */
+static void a_turn_makes_room(void **state)
+{
+    struct flow_view v;
+    int n = 0;
+    (void)state;
+    begin(1, 2);
+    do {
+        char words[20];
+        if (w.receive_count == 0)
+            world_pass(&w, 25);
+        snprintf(words, sizeof words, "a%d", ++n);
+        bring(words);
+        if (n == 1)
+            world_running(&w, "a1")->after_ms = 10000, world_verdict(&w, "a1", OUTCOME_RETRY);
+        flow_look(w.flow, &v);
+    } while (v.waiting < 100);
+    world_pass(&w, 3000);
+    assert_int_equal(w.receive_count, 0);
+    while (!world_running(&w, "a1"))
+        world_pass(&w, 1);
+    assert_int_equal(w.receive_count, 1);
+    end_all_drained();
+}
+
+/* Whatever its name: what waits for its backoff goes back at once. */
+static void a_drain_finds_each_group(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        char text[200];
+        begin(1, 1);
+        struct queue_receive *r = world_take_receive(&w);
+        r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
+        r->first_byte_ms = w.now_ms;
+        snprintf(text, sizeof text,
+                 "{\"MessageId\":\"a1\",\"ReceiptHandle\":\"ha1\",\"Body\":\"\","
+                 "\"Attributes\":{\"MessageGroupId\":\"group-%d\"}}",
+                 i);
+        list_append(&r->jobs, &job_new(json_tokener_parse(text))->node);
+        r->done(r);
+        world_verdict(&w, "a1", OUTCOME_RETRY);
+        flow_drain(w.flow);
+        world_pass(&w, 5);
+        assert_int_equal(w.batch_count, 1);
+        world_end(&w);
+    }
+}
+
 /* ---- ReceiveRequestAttemptId ---- */
 
 static void lose(struct queue_receive *r, enum queue_status status)
@@ -431,10 +505,13 @@ static void a_standard_queue_gets_no_attempt_id(void **state)
 
 int main(void)
 {
+    log_setup(LOG_TEXT, LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(play_all),
         cmocka_unit_test(a_waiting_group_leaves_room_for_others),
         cmocka_unit_test(intake_stops_when_too_many_wait),
+        cmocka_unit_test(a_turn_makes_room),
+        cmocka_unit_test(a_drain_finds_each_group),
         cmocka_unit_test(a_receive_whose_answer_was_lost_is_repeated),
         cmocka_unit_test(an_attempt_is_not_repeated_after_its_window),
         cmocka_unit_test(a_standard_queue_gets_no_attempt_id),

@@ -123,6 +123,31 @@ static void grows_while_it_answers(void **state)
     world_end(&w);
 }
 
+static void limit_of(void *arg, const struct target_view *t)
+{
+    *(int *)arg = t->limit;
+}
+
+/* It may be weak yet: from the bottom up, as at the start. */
+static void an_outage_ends_the_limit(void **state)
+{
+    (void)state;
+    struct flow_options o = options();
+    int limit = 0;
+    begin(&o, 10, 4);
+    for (int i = 0; i < 40; i++) {
+        backlog(100);
+        come_home(world_running_count(&w), 100, 1);
+    }
+    flow_each_target(w.flow, limit_of, &limit);
+    assert_true(limit >= 10);
+    flow_target_down(w.flow, KC, "no token");
+    flow_target_up(w.flow, KC);
+    flow_each_target(w.flow, limit_of, &limit);
+    assert_int_equal(limit, 2);
+    world_end(&w);
+}
+
 static void a_fixed_limit_is_kept(void **state)
 {
     (void)state;
@@ -432,6 +457,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(begins_with_a_few),
         cmocka_unit_test(grows_while_it_answers),
+        cmocka_unit_test(an_outage_ends_the_limit),
         cmocka_unit_test(a_fixed_limit_is_kept),
         cmocka_unit_test(messages_are_not_requests),
         cmocka_unit_test(a_target_that_hardly_anybody_calls),

@@ -1,5 +1,6 @@
-/* Allocations of flow/ that fail: what the message waits for then, and that nothing hangs. In a
- * sanitizer's build the allocator is the sanitizer's, and this has nothing to do. */
+/* Allocations of flow/ that fail: what the message waits for then, and that nothing hangs; and that
+ * all of them are freed. In a sanitizer's build the allocator is the sanitizer's: nothing fails,
+ * and it looks for leaks itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,13 +91,251 @@ static void for_the_copy(void **state)
     world_end(&w);
 }
 
+static const struct flow_events nobody;
+
+static void for_a_flow(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    struct flow *f = NULL;
+    int failed = 0;
+    begin();
+    long before = memory_held();
+    for (; !f; failed++) {
+        left = failed;
+        f = flow_new(&o, &w.seam, &nobody);
+        bool without = left < 0; /* one has failed */
+        left = -1;
+        assert_true(without == !f);
+        if (!f)
+            assert_int_equal(memory_held(), before);
+    }
+    assert_in_range(failed, 8, 20);
+    flow_free(f);
+    assert_int_equal(memory_held(), before);
+    flow_free(NULL);
+    world_end(&w);
+}
+
+/* Brings m1 and m2, of one group; so many allocations go well. True: all did. */
+static bool bring_within(long allocations, int receives)
+{
+    struct queue_receive *r = world_take_receive(&w);
+    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
+    r->first_byte_ms = w.now_ms;
+    for (int i = 1; i <= 2; i++) {
+        char text[200];
+        snprintf(text, sizeof text,
+                 "{\"MessageId\":\"m%d\",\"ReceiptHandle\":\"h%d\",\"Body\":\"{}\",\"Attributes\":{"
+                 "\"ApproximateReceiveCount\":\"%d\",\"MessageGroupId\":\"g\"}}",
+                 i, i, receives);
+        list_append(&r->jobs, &job_new(json_tokener_parse(text))->node);
+    }
+    left = allocations;
+    r->done(r);
+    bool all = allocations < 0 || left >= 0;
+    left = -1;
+    return all;
+}
+
+/* What cannot be taken in is left to the queue, or given back; when it comes again it runs. Of a
+ * group nothing behind it runs before it. */
+static void for_a_message(void **state)
+{
+    (void)state;
+    for (int fifo = 0; fifo < 2; fifo++) {
+        bool all = false;
+        for (long n = 0; !all; n++) {
+            struct flow_options o = world_options();
+            o.fifo = fifo;
+            world_begin(&w, &o, 1, 4);
+            all = bring_within(n, 1);
+            assert_false(fifo && !world_running(&w, "m1") && world_running(&w, "m2"));
+            assert_true(fifo || world_running_count(&w) > 0);
+            world_pass(&w, 6000);
+            world_answer_all(&w);
+            bring_within(-1, 2);
+            assert_non_null(world_running(&w, "m1"));
+            assert_int_equal(world_running(&w, "m2") != NULL, !fifo);
+            world_end(&w);
+        }
+    }
+}
+
+/* The handle that it has goes on, and the lease that came with it. */
+static void for_a_newer_handle(void **state)
+{
+    (void)state;
+    begin();
+    world_bring_one(&w, "m1", "h1", 1);
+    world_pass(&w, 10000);
+    struct queue_receive *r = world_take_receive(&w);
+    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
+    r->first_byte_ms = w.now_ms;
+    list_append(&r->jobs, &world_job("m1", "h1b", 2)->node);
+    left = 0;
+    r->done(r);
+    left = -1;
+    world_pass(&w, 5000);
+    assert_int_equal(w.batch_count, 1);
+    assert_string_equal(w.batches[0]->entries[0].handle, "h1");
+    world_answer_all(&w);
+    world_verdict(&w, "m1", OUTCOME_ACK);
+    world_pass(&w, 5);
+    assert_string_equal(w.batches[0]->entries[0].handle, "h1");
+    world_end(&w);
+}
+
+/* A retry of its own that it cannot note: it is not waited for. */
+static void for_a_retry_to_wait_for(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.until_empty = true;
+    world_begin(&w, &o, 1, 4);
+    world_bring(&w, 1, 1);
+    world_verdict(&w, "m1", OUTCOME_RETRY);
+    world_pass(&w, 5);
+    left = 0;
+    world_answer_all(&w);
+    left = -1;
+    world_bring(&w, 0, 0);
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_DRAINED);
+    world_end(&w);
+}
+
+/* The record of a target that fails: the message goes back to the queue. */
+static void for_a_target(void **state)
+{
+    (void)state;
+    begin();
+    world_bring(&w, 1, 1);
+    left = 0;
+    world_target_failure(&w, "m1", "http://kc:80");
+    left = -1;
+    world_pass(&w, 5);
+    assert_int_equal(w.batch_count, 1);
+    world_answer_all(&w);
+    assert_int_equal(flow_counts(w.flow)->retried, 1);
+    left = 0;
+    flow_target_down(w.flow, "http://kc:80", "no token");
+    left = -1;
+    world_bring(&w, 2, 1);
+    assert_non_null(world_running(&w, "m2"));
+    world_end(&w);
+}
+
+/* ---- as much is given back as was taken ---------------------------------------------------- */
+
+static void retry_and_reject(void)
+{
+    world_bring(&w, 1, 4);
+    world_verdict(&w, "m1", OUTCOME_RETRY);
+    world_verdict(&w, "m2", OUTCOME_ACK);
+    world_verdict(&w, "m3", OUTCOME_REJECT); /* its copy is on the wire */
+    world_pass(&w, 5);                       /* and both settlements */
+    assert_int_equal(w.batch_count, 2);
+    assert_int_equal(w.copy_count, 1);
+}
+
+/* Its extension is on the wire when another one's answer ends it. */
+static void lapse_beside_an_extension(void)
+{
+    world_bring(&w, 1, 2);
+    world_target_failure(&w, "m1", "http://kc:80");
+    world_pass(&w, 15000);
+    assert_int_equal(w.batch_count, 1);
+    world_pass(&w, 16000);
+    assert_int_equal(flow_counts(w.flow)->lease_lost, 2);
+}
+
+static void newer_handles(void)
+{
+    world_bring_one(&w, "m1", "h1", 1);
+    world_bring_one(&w, "m1", "h1b", 2);
+    world_bring_one(&w, "m1", "h1c", 3);
+    world_verdict(&w, "m1", OUTCOME_ACK);
+    world_pass(&w, 5);
+    world_answer_all(&w);
+    world_bring_one(&w, "m2", "h2", 1);
+    world_bring_one(&w, "m2", "h2b", 2);
+}
+
+static void retries_of_its_own(void)
+{
+    world_bring(&w, 1, 3);
+    for (int i = 1; i <= 3; i++)
+        world_verdict(&w, (const char *[]){"m1", "m2", "m3"}[i - 1], OUTCOME_RETRY);
+    world_pass(&w, 5);
+    world_answer_all(&w);
+    world_bring_one(&w, "m1", "h1b", 2); /* comes; the others are still waited for */
+    world_pass(&w, 60000);
+    world_bring(&w, 0, 0); /* they have gone elsewhere */
+}
+
+static void one_waits_for_the_other(void)
+{
+    struct queue_receive *r = world_take_receive(&w);
+    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
+    r->first_byte_ms = w.now_ms;
+    list_append(&r->jobs, &world_job_with("m1", "{\"k\":\"a\"}", NULL)->node);
+    list_append(&r->jobs, &world_job_with("m2", "{\"k\":\"a\"}", NULL)->node);
+    r->done(r);
+    assert_int_equal(world_running_count(&w), 1);
+    world_verdict(&w, "m1", OUTCOME_RETRY);
+}
+
+static const struct {
+    void (*happens)(void);
+    const char *key;
+    bool fifo, until_empty;
+} lives[] = {
+    {retry_and_reject, .key = NULL},
+    {one_waits_for_the_other, .key = "/k"},
+    {one_waits_for_the_other, .fifo = true},
+    {lapse_beside_an_extension, .key = NULL},
+    {newer_handles, .key = NULL},
+    {retries_of_its_own, .until_empty = true},
+};
+
+static void live(size_t i)
+{
+    struct flow_options o = world_options();
+    o.dead_letters = true;
+    o.key = lives[i].key;
+    o.fifo = lives[i].fifo;
+    o.until_empty = lives[i].until_empty;
+    world_begin(&w, &o, 1, 4);
+    lives[i].happens();
+    world_end(&w);
+}
+
+static void all_is_given_back(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof lives / sizeof *lives; i++) {
+        live(i); /* what libraries keep for later, they have from here on */
+        long before = memory_held();
+        live(i);
+        assert_int_equal(memory_held(), before);
+    }
+}
+
 int main(void)
 {
     log_setup(LOG_JSON, (enum log_level)(LOG_ERROR + 1));
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest failing[] = {
         cmocka_unit_test(for_the_call),
         cmocka_unit_test(for_the_extension),
         cmocka_unit_test(for_the_copy),
+        cmocka_unit_test(for_a_flow),
+        cmocka_unit_test(for_a_message),
+        cmocka_unit_test(for_a_newer_handle),
+        cmocka_unit_test(for_a_retry_to_wait_for),
+        cmocka_unit_test(for_a_target),
     };
-    return OWN_ALLOCATOR ? cmocka_run_group_tests(tests, NULL, NULL) : 0;
+    const struct CMUnitTest given_back[] = {cmocka_unit_test(all_is_given_back)};
+    int failed = OWN_ALLOCATOR ? cmocka_run_group_tests(failing, NULL, NULL) : 0;
+    return cmocka_run_group_tests(given_back, NULL, NULL) + failed;
 }

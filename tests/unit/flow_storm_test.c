@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "flow_world.h"
-
 #include "base/log.h"
+#include "flow_log.h"
+#include "flow_world.h"
 
 #include <cmocka.h>
 
@@ -112,6 +112,74 @@ static void a_bad_handler(void **state)
     assert_int_equal(flow_counts(w.flow)->rejected, 0);
     mended();
     assert_true(flow_counts(w.flow)->received > received + 20);
+    world_end(&w);
+}
+
+/* A fresh one after every fifth try: perhaps those that wait are bad by themselves. */
+static void a_fresh_one_now_and_then(void **state)
+{
+    (void)state;
+    begin(false);
+    fail_for(2000, OUTCOME_RETRY);
+    for (int fresh = 0; fresh < 2; fresh++) {
+        int64_t began_ms = w.now_ms;
+        int tries = 0;
+        while (w.receive_count == 0) {
+            world_pass(&w, 100);
+            world_answer_all(&w);
+            assert_in_range(w.now_ms - began_ms, 0, 20000);
+            if (w.receive_count == 0 && world_running_count(&w) > 0) {
+                end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+                tries++;
+            }
+        }
+        assert_int_equal(w.receive_count, 1);
+        assert_int_equal(w.receives[0]->max, 1);
+        assert_int_equal(tries, 4); /* and the fifth is under way */
+        receive_all();
+        end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+    }
+    world_end(&w);
+}
+
+/* Afterwards one that fails, in whatever way, is retried as ever, until it is a storm again. */
+static void after_a_storm(void **state)
+{
+    (void)state;
+    begin(false);
+    fail_for(2000, OUTCOME_RETRY);
+    mended();
+    world_answer_all(&w);
+    int64_t retried = flow_counts(w.flow)->retried;
+    while (world_running_count(&w) == 0) {
+        world_pass(&w, 50);
+        receive_all();
+    }
+    end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+    world_pass(&w, 5);
+    world_answer_all(&w);
+    assert_int_equal(flow_counts(w.flow)->retried, retried + 1);
+    fail_for(3000, OUTCOME_RETRY);
+    assert_non_null(strstr(hold(), "failure storm"));
+    world_end(&w);
+}
+
+static void a_storm_is_told(void **state)
+{
+    (void)state;
+    begin(false);
+    log_setup(LOG_JSON, LOG_INFO);
+    log_catch();
+    fail_for(2000, OUTCOME_RETRY);
+    const char *text = log_caught();
+    assert_int_equal(log_count(text, "failure storm: nearly all messages fail alike"), 1);
+    assert_non_null(strstr(text, "\"reason\":\"lua at register.lua:14\""));
+    log_catch();
+    mended();
+    text = log_caught();
+    assert_int_equal(log_count(text, "the failure storm is over"), 1);
+    assert_null(strstr(text, "target is back"));
+    log_setup(LOG_TEXT, LOG_ERROR + 1);
     world_end(&w);
 }
 
@@ -235,10 +303,11 @@ static void a_drain_gives_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_bad_handler),       cmocka_unit_test(at_the_last_receive),
-        cmocka_unit_test(errors_that_reject),  cmocka_unit_test(what_is_none),
-        cmocka_unit_test(a_clump_of_bad_ones), cmocka_unit_test(a_run_to_the_end_ends),
-        cmocka_unit_test(a_drain_gives_back),
+        cmocka_unit_test(a_bad_handler),       cmocka_unit_test(a_fresh_one_now_and_then),
+        cmocka_unit_test(after_a_storm),       cmocka_unit_test(a_storm_is_told),
+        cmocka_unit_test(at_the_last_receive), cmocka_unit_test(errors_that_reject),
+        cmocka_unit_test(what_is_none),        cmocka_unit_test(a_clump_of_bad_ones),
+        cmocka_unit_test(a_drain_gives_back),  cmocka_unit_test(a_run_to_the_end_ends),
     };
     log_setup(LOG_TEXT, LOG_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

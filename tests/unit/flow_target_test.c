@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log.h"
+#include "flow_log.h"
 #include "flow_world.h"
 
 #include <cmocka.h>
@@ -259,6 +261,71 @@ static void no_hold_ends_the_last_receive(void **state)
     world_end(&w);
 }
 
+/* The open receive brings another when one is parked already: the one that came first tries. */
+static void the_parked_one_tries_before_the_new_one(void **state)
+{
+    (void)state;
+    begin(1, 2);
+    world_bring(&w, 1, 1);
+    world_pass(&w, 30);
+    assert_int_equal(w.receive_count, 1);
+    world_target_failure(&w, "m1", KC);
+    world_bring(&w, 2, 1);
+    assert_int_equal(world_running_count(&w), 0);
+    world_pass(&w, 2500);
+    assert_string_equal(only_running()->id, "m1");
+    world_target_failure(&w, "m1", KC);
+    world_pass(&w, 2500);
+    assert_string_equal(only_running()->id, "m2"); /* it has tried less often now */
+    world_end(&w);
+}
+
+/* However often it was tried: people read for how long. */
+static void an_outage_has_held_since_it_began(void **state)
+{
+    (void)state;
+    begin(1, 2);
+    world_bring(&w, 1, 2);
+    int64_t began_ms = w.now_ms;
+    world_target_failure(&w, "m1", KC);
+    world_target_failure(&w, "m2", KC);
+    for (int i = 0; i < 8; i++) {
+        struct flow_view v;
+        world_pass(&w, 2500);
+        extend();
+        world_target_failure(&w, only_running()->id, KC);
+        flow_look(w.flow, &v);
+        assert_string_equal(v.hold, "a target is down");
+        assert_int_equal(v.hold_ms, w.now_ms - began_ms);
+    }
+    world_end(&w);
+}
+
+static void an_outage_is_told(void **state)
+{
+    (void)state;
+    begin(1, 2);
+    world_bring(&w, 1, 1);
+    world_running(&w, "m1")->reason = strdup("no connection");
+    log_catch();
+    world_target_failure(&w, "m1", KC);
+    const char *text = log_caught();
+    assert_int_equal(log_count(text, "target is down: receiving nothing"), 1);
+    assert_non_null(strstr(text, "\"target\":\"" KC "\""));
+    assert_non_null(strstr(text, "\"reason\":\"no connection\""));
+    world_pass(&w, 4000);
+    log_catch();
+    flow_target_up(w.flow, KC);
+    text = log_caught();
+    assert_int_equal(log_count(text, "target is back"), 1);
+    assert_non_null(strstr(text, "\"target\":\"" KC "\""));
+    assert_non_null(strstr(text, "\"down_s\":4"));
+    log_catch();
+    flow_target_up(w.flow, KC); /* it is */
+    assert_string_equal(log_caught(), "");
+    world_end(&w);
+}
+
 static void held_from_outside(void **state)
 {
     (void)state;
@@ -280,6 +347,7 @@ static void held_from_outside(void **state)
 
 int main(void)
 {
+    log_setup(LOG_JSON, LOG_INFO);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outage_holds_intake_and_the_parked_take_turns),
         cmocka_unit_test(a_lonely_probe_gets_company),
@@ -289,6 +357,9 @@ int main(void)
         cmocka_unit_test(probe_that_fails_elsewhere_starts_nothing),
         cmocka_unit_test(parking_ends_after_the_hold),
         cmocka_unit_test(no_hold_ends_the_last_receive),
+        cmocka_unit_test(the_parked_one_tries_before_the_new_one),
+        cmocka_unit_test(an_outage_has_held_since_it_began),
+        cmocka_unit_test(an_outage_is_told),
         cmocka_unit_test(held_from_outside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,11 +20,15 @@ struct world {
     int64_t due_ms[WORLD_TIMERS];
     struct queue_receive *receives[WORLD_CALLS];
     int receive_count;
+    bool no_receives; /* they fail before they have begun */
+    int refused;      /* these */
     int cancelled;
     struct queue_batch *batches[WORLD_CALLS];
     int batch_count;
     struct queue_copy *copies[WORLD_CALLS];
     int copy_count;
+    enum queue_status no_copies; /* unless it is QUEUE_OK: they fail so before they have begun */
+    int copies_refused;          /* these */
     struct list running;
     int cancels;
     bool varied; /* random numbers differ */
@@ -89,6 +93,11 @@ static void world_pass(struct world *w, int64_t ms)
 static int world_receive(void *self, struct queue_receive *r)
 {
     struct world *w = self;
+    if (w->no_receives) {
+        w->refused++;
+        r->result = (struct queue_result){.status = QUEUE_BUSY, .retry_after_ms = -1};
+        return -1;
+    }
     w->receives[w->receive_count++] = r;
     return 0;
 }
@@ -113,6 +122,11 @@ static int world_batch(void *self, struct queue_batch *b)
 static int world_copy(void *self, struct queue_copy *c)
 {
     struct world *w = self;
+    if (w->no_copies != QUEUE_OK) {
+        w->copies_refused++;
+        c->result = (struct queue_result){.status = w->no_copies, .retry_after_ms = -1};
+        return -1;
+    }
     w->copies[w->copy_count++] = c;
     return 0;
 }
