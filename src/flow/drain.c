@@ -141,7 +141,6 @@ void flow_drain(struct flow *f)
     log_info("stopping: %d in hand, %d of them running", (int)f->in_hand.count,
              f->dispatch.running);
     f->drain.draining = true;
-    intake_stop(f);
     flow_arm(f, &f->drain.deadline, f->options.drain_ms);
     give_back_unstarted(f);
     flow_arm(f, &f->drain.cut, CUT_POLLS_MS);
@@ -154,7 +153,6 @@ void drain_check(struct flow *f)
         return;
     if (f->intake.open > 0 && f->drain.cut.armed)
         return; /* the open poll is left its second: a cut one hides what it carried */
-    intake_cut(f);
     end(f);
 }
 
@@ -164,7 +162,6 @@ void flow_finish(struct flow *f, enum flow_end end, const char *text)
         return;
     f->drain.ended = true;
     failures_tell(f);
-    intake_stop(f);
     intake_cut(f);
     f->events.ended(f->events.arg, end, text);
 }

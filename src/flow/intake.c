@@ -306,13 +306,9 @@ void intake_init(struct flow *f)
     rate_set(&f->intake.rate, f->options.rate, flow_now(f));
 }
 
-void intake_stop(struct flow *f)
-{
-    flow_stop(f, &f->intake.timer);
-}
-
 void intake_cut(struct flow *f)
 {
+    flow_stop(f, &f->intake.timer);
     for (int i = 0; i < POLLS_MAX; i++) {
         struct poll *p = &f->intake.polls[i];
         if (!p->open)

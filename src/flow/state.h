@@ -384,8 +384,7 @@ void batch_free(struct batch_call *c);
 void intake_init(struct flow *f);
 void intake_kick(struct flow *f);
 int intake_held(const struct flow *f); /* messages that count as in hand */
-void intake_stop(struct flow *f);      /* no more polls; open ones go on */
-void intake_cut(struct flow *f);       /* cancels the open ones */
+void intake_cut(struct flow *f);       /* no more polls; cancels the open ones */
 
 /* admit.c: takes the jobs of an answer. */
 void admit_jobs(struct flow *f, struct list *jobs, int64_t first_byte_ms);

@@ -91,6 +91,31 @@ static void the_poll_is_cut_after_the_last_run(void **state)
     world_end(&w);
 }
 
+/* What is left are calls on the wire: they need nobody who receives. */
+static void the_poll_is_cut_beside_a_settlement(void **state)
+{
+    (void)state;
+    for (int time_up = 0; time_up < 2; time_up++) {
+        begin(4);
+        world_bring(&w, 1, 1);
+        world_pass(&w, 100);
+        assert_int_equal(w.receive_count, 1);
+        flow_drain(w.flow);
+        if (time_up) {
+            flow_drain(w.flow);
+        } else {
+            world_verdict(&w, "m1", OUTCOME_ACK);
+            world_pass(&w, 1000);
+        }
+        assert_int_equal(w.batch_count, 1);
+        assert_int_equal(w.cancelled, 1);
+        assert_false(w.ended);
+        world_answer_all(&w);
+        assert_true(w.ended);
+        world_end(&w);
+    }
+}
+
 /* Each is fenced, wherever the table has it. */
 static void time_up_fences_all_that_runs(void **state)
 {
@@ -164,6 +189,7 @@ int main(void)
         cmocka_unit_test(nothing_in_hand_and_no_poll_ends_at_once),
         cmocka_unit_test(a_second_call_cuts_the_poll),
         cmocka_unit_test(the_poll_is_cut_after_the_last_run),
+        cmocka_unit_test(the_poll_is_cut_beside_a_settlement),
         cmocka_unit_test(time_up_fences_all_that_runs),
         cmocka_unit_test(time_up_hides_what_is_on_the_wire),
         cmocka_unit_test(time_up_drops_what_is_lost),
