@@ -1,3 +1,5 @@
+/* The limit against servers of known capacity (limit_model.h). Its single rules:
+ * policy_limit_rules_test.c, policy_limit_probe_test.c. */
 #include "limit_model.h"
 
 #include <setjmp.h>
@@ -18,8 +20,6 @@
 #define for_each_seed() for (uint64_t seed = 1; seed <= SEEDS; seed++)
 
 enum { SEEDS = 3 };
-
-/* ---- servers of known capacity ---- */
 
 static void steady(void **state)
 {
@@ -260,197 +260,6 @@ static void three_hosts(void **state)
     }
 }
 
-/* ---- single rules ---- */
-
-static struct limit made(int max, int fixed)
-{
-    struct limit l;
-    struct limit_options o = {.max = max, .fixed = fixed, .seed = 1};
-    limit_init(&l, &o, 0);
-    return l;
-}
-
-static struct limit_result answer(const char *class, int64_t rtt_ms, int64_t now_ms)
-{
-    return (struct limit_result){.class = class,
-                                 .outcome = LIMIT_ANSWERED,
-                                 .rtt_us = rtt_ms * 1000,
-                                 .started_ms = now_ms - rtt_ms,
-                                 .retry_after_ms = -1};
-}
-
-/* So many windows of a second, all full. */
-static void feed(struct limit *l, const char *class, int64_t rtt_ms, int windows, int64_t *now_ms)
-{
-    for (int i = 0; i < windows * 100; i++) {
-        *now_ms += 10;
-        limit_in_flight(l, limit_permits(l, *now_ms), true);
-        struct limit_result r = answer(class, rtt_ms, *now_ms);
-        limit_result(l, &r, *now_ms);
-    }
-}
-
-static void starts_low_and_doubles(void **state)
-{
-    (void)state;
-    struct limit l = made(0, 0);
-    int64_t now = 0;
-    assert_int_equal(limit_permits(&l, 0), 2);
-    feed(&l, "a", 50, 4, &now);
-    assert_true(limit_permits(&l, now) >= 16);
-    limit_restart(&l, now);
-    assert_int_equal(limit_permits(&l, now), 2);
-}
-
-static void never_more_than_max(void **state)
-{
-    (void)state;
-    struct limit l = made(5, 0);
-    int64_t now = 0;
-    feed(&l, "a", 50, 20, &now);
-    assert_int_equal(limit_permits(&l, now), 5);
-    limit_set(&l, 3, 0);
-    assert_int_equal(limit_permits(&l, now), 3);
-    limit_set(&l, 0, 0);
-    feed(&l, "a", 50, 40, &now);
-    assert_true(limit_permits(&l, now) > 5);
-    assert_true(limit_permits(&l, now) <= LIMIT_MOST);
-}
-
-static void fixed_stays(void **state)
-{
-    (void)state;
-    struct limit l = made(0, 7);
-    int64_t now = 0;
-    feed(&l, "a", 5000, 20, &now);
-    assert_int_equal(limit_permits(&l, now), 7);
-    assert_string_equal(limit_why(&l), "fixed by the configuration");
-}
-
-static void refuse(struct limit *l, int64_t now_ms, int64_t retry_after_ms)
-{
-    struct limit_result r = answer("a", 1, now_ms);
-    r.outcome = LIMIT_REFUSED;
-    r.retry_after_ms = retry_after_ms;
-    limit_result(l, &r, now_ms);
-}
-
-static void retry_after_is_waited_for(void **state)
-{
-    (void)state;
-    for (int fixed = 0; fixed <= 4; fixed += 4) {
-        struct limit l = made(0, fixed);
-        refuse(&l, 1000, 3000);
-        assert_int_equal(limit_permits(&l, 1001), 0);
-        assert_int_equal(limit_permits(&l, 3999), 0);
-        refuse(&l, 1500, 1000); /* a later and shorter wish takes nothing back */
-        assert_int_equal(limit_permits(&l, 3999), 0);
-        assert_true(limit_permits(&l, 4000) > 0);
-    }
-}
-
-static void a_week_is_not(void **state)
-{
-    (void)state;
-    static const int64_t wishes[] = {7 * 86400 * 1000LL, INT64_MAX, LIMIT_RETRY_AFTER_MAX_MS + 1};
-    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
-        struct limit l = made(0, 0);
-        refuse(&l, 1000, wishes[i]);
-        assert_int_equal(limit_permits(&l, 1000 + LIMIT_RETRY_AFTER_MAX_MS - 1), 0);
-        assert_true(limit_permits(&l, 1000 + LIMIT_RETRY_AFTER_MAX_MS) > 0);
-    }
-    struct limit l = made(0, 0);
-    refuse(&l, 1000, -1);
-    refuse(&l, 1000, 0);
-    refuse(&l, 1000, INT64_MIN);
-    assert_int_equal(limit_permits(&l, 1001), 2);
-}
-
-/* 40 requests that were on their way are one event, not forty. */
-static void a_burst_of_refusals_counts_once(void **state)
-{
-    (void)state;
-    struct limit l = made(0, 0);
-    int64_t now = 0;
-    feed(&l, "a", 50, 4, &now);
-    int before = limit_permits(&l, now);
-    for (int i = 0; i < 40; i++)
-        refuse(&l, now + 1, -1); /* started at `now` */
-    int after = limit_permits(&l, now + 2);
-    assert_true(after >= before * 7 / 10 - 1 && after <= before * 7 / 10 + 1);
-}
-
-static void a_ceiling_rises_slowly(void **state)
-{
-    (void)state;
-    struct limit l = made(0, 0);
-    int64_t now = 0;
-    feed(&l, "a", 50, 4, &now);
-    int before = limit_permits(&l, now);
-    now += 100;
-    for (int i = 0; i < 10; i++)
-        refuse(&l, now + 10 + i, -1);
-    for (int i = 0; i < 50; i++) {
-        feed(&l, "a", 50, 1, &now);
-        limit_tick(&l, now);
-        assert_true(limit_permits(&l, now) < before);
-    }
-    for (int i = 0; i < 40; i++) {
-        feed(&l, "a", 50, 1, &now);
-        limit_tick(&l, now);
-    }
-    assert_true(limit_permits(&l, now) >= before);
-}
-
-static void many_classes_share_the_last(void **state)
-{
-    (void)state;
-    struct limit l = made(0, 0);
-    int64_t now = 0;
-    for (int i = 0; i < 100; i++) {
-        char name[128];
-        snprintf(name, sizeof name, "GET /a-rather-long-path-that-is-cut-somewhere/%d", i);
-        feed(&l, name + (i % 2) * 3, 50, 1, &now);
-    }
-    feed(&l, "", 50, 1, &now);
-    assert_string_equal(l.classes[LIMIT_CLASSES - 1].name, "other");
-    for (int i = 0; i < LIMIT_CLASSES; i++)
-        assert_true(memchr(l.classes[i].name, 0, LIMIT_CLASS_BYTES));
-}
-
-static void a_gap_is_no_measurement(void **state)
-{
-    (void)state;
-    struct limit l = made(0, 0);
-    int64_t now = 0;
-    feed(&l, "a", 50, 4, &now);
-    int before = limit_permits(&l, now);
-    struct limit_result r = answer("a", 60000, now += 60000);
-    limit_result(&l, &r, now);
-    limit_disturbed(&l, now);
-    assert_int_equal(limit_permits(&l, now), before / 2);
-    assert_int_equal(l.window.results, 0);
-}
-
-static void failures_and_odd_durations_say_nothing(void **state)
-{
-    (void)state;
-    struct limit l = made(0, 0);
-    int64_t now = 0;
-    for (int i = 0; i < 1000; i++) {
-        now += 10;
-        struct limit_result r = answer("a", i % 2 ? -5 : 0, now);
-        r.outcome = LIMIT_FAILED;
-        limit_in_flight(&l, 1, false);
-        limit_result(&l, &r, now);
-    }
-    assert_int_equal(limit_permits(&l, now), 2);
-    feed(&l, "a", -1, 3, &now);
-    assert_true(limit_permits(&l, now) >= 2);
-    limit_tick(&l, 0); /* a clock that went back */
-    assert_true(limit_permits(&l, now) >= 2);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,16 +274,6 @@ int main(void)
         cmocka_unit_test(black_hole),
         cmocka_unit_test(one_slow_server),
         cmocka_unit_test(three_hosts),
-        cmocka_unit_test(starts_low_and_doubles),
-        cmocka_unit_test(never_more_than_max),
-        cmocka_unit_test(fixed_stays),
-        cmocka_unit_test(retry_after_is_waited_for),
-        cmocka_unit_test(a_week_is_not),
-        cmocka_unit_test(a_burst_of_refusals_counts_once),
-        cmocka_unit_test(a_ceiling_rises_slowly),
-        cmocka_unit_test(many_classes_share_the_last),
-        cmocka_unit_test(a_gap_is_no_measurement),
-        cmocka_unit_test(failures_and_odd_durations_say_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,12 +41,12 @@ def unit_tests():
 
 
 def tests_for(path):
-    """Those that a change to this file can make fail: a policy has its own, which is asked first,
-    and the flow uses it."""
+    """Those that a change to this file can make fail: its own, which are asked first, and those
+    of the flow, which uses it."""
     room, name = path.split("/")[-2:]
-    own = f"policy_{name[:-2]}_test" if room == "policy" else None
-    return sorted((t for t in unit_tests() if t.startswith("flow_") or t == own),
-                  key=lambda t: t != own)
+    own = f"{room}_{name[:-2]}_"
+    return sorted((t for t in unit_tests() if t.startswith(("flow_", own))),
+                  key=lambda t: not t.startswith(own))
 
 
 class Trial:
