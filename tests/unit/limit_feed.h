@@ -24,7 +24,8 @@ static inline struct limit_result answer(const char *class, int64_t rtt_ms, int6
 }
 
 /* So many windows of a second, all full. */
-static inline void feed(struct limit *l, const char *class, int64_t rtt_ms, int windows, int64_t *now_ms)
+static inline void feed(struct limit *l, const char *class, int64_t rtt_ms, int windows,
+                        int64_t *now_ms)
 {
     for (int i = 0; i < windows * 100; i++) {
         *now_ms += 10;

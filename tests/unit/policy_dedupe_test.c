@@ -141,6 +141,22 @@ static void found_after_others_went(void **state)
     dedupe_free(d);
 }
 
+/* Memory is taken as there is need for it. */
+static void room_grows_with_the_need(void **state)
+{
+    (void)state;
+    struct dedupe *d = dedupe_new(1000, 100);
+    assert_int_equal(dedupe_capacity(d), 0);
+    for (uint64_t i = 1; i <= 48; i++) {
+        assert_int_equal(dedupe_claim(d, "a", i, 0), DEDUPE_NEW);
+        assert_int_equal(dedupe_capacity(d), 48);
+    }
+    assert_int_equal(dedupe_claim(d, "a", 49, 0), DEDUPE_NEW);
+    assert_int_equal(dedupe_capacity(d), 96);
+    dedupe_free(d);
+    dedupe_free(NULL);
+}
+
 static void unknown_keys_are_ignored(void **state)
 {
     (void)state;
@@ -162,6 +178,7 @@ int main(void)
         cmocka_unit_test(oldest_goes_and_the_ring_goes_round),
         cmocka_unit_test(many_claims_all_become_done),
         cmocka_unit_test(found_after_others_went),
+        cmocka_unit_test(room_grows_with_the_need),
         cmocka_unit_test(unknown_keys_are_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,14 @@ static const struct {
     {{"lua", "", "it isn't 'a' or"}, {"lua", NULL, "it isn't 'b' or"}, true},
     {{"lua", NULL, "an open 'quote"}, {"lua", NULL, "an open 'other"}, false},
     {{NULL, NULL, NULL}, {"", "", ""}, true},
+    {{"lua", NULL, "no bat"}, {"lua", NULL, "no cat"}, false},
+    {{"lua", NULL, "took 5 s"}, {"lua", NULL, "took  s"}, false},
+    {{"lua", NULL, "no 'a' here"}, {"lua", NULL, "no \"b\" here"}, true},
+    {{"lua", NULL, "an open ' here"}, {"lua", NULL, "an open \" here"}, false},
+    {{"lua", NULL, "it 'a.' reads 'c'"}, {"lua", NULL, "it 'b.' writes 'c'"}, false},
+    {{"lua", NULL, "can't and won't"}, {"lua", NULL, "can't but won't"}, false},
+    {{"lua", NULL, "\xc4\x80'x'"}, {"lua", NULL, "\xc4\x80'y'"}, false},
+    {{"lua", NULL, &"x'bob' is gone"[1]}, {"lua", NULL, &"x'ann' is gone"[1]}, true},
 };
 
 static void same_or_not(void **state)

@@ -148,11 +148,11 @@ static void what_a_window_says(void **state)
         const char *why;
     } cases[] = {
         {{.answered = 40, .rtt_ms = 50}, 32, "growing"},
-        {{.answered = 40, .rtt_ms = 64}, 32, "growing"},  /* 1.28 times as long */
-        {{.answered = 40, .rtt_ms = 66}, 16, "holding"},  /* 1.32 */
+        {{.answered = 40, .rtt_ms = 64}, 32, "growing"}, /* 1.28 times as long */
+        {{.answered = 40, .rtt_ms = 66}, 16, "holding"}, /* 1.32 */
         {{.answered = 40, .rtt_ms = 99}, 16, "holding"},
-        {{.answered = 40, .rtt_ms = 102}, 12, "slowly"},  /* 2.04: 1.6 / 2.04 of it */
-        {{.answered = 40, .rtt_ms = 200}, 11, "slowly"},  /* 0.7 of it at least */
+        {{.answered = 40, .rtt_ms = 102}, 12, "slowly"}, /* 2.04: 1.6 / 2.04 of it */
+        {{.answered = 40, .rtt_ms = 200}, 11, "slowly"}, /* 0.7 of it at least */
         {{.answered = 40, .rtt_ms = 50, .slack = true}, 16, "holding"},
         {{.answered = 38, .timeouts = 2, .rtt_ms = 50}, 32, "growing"}, /* a twentieth */
         {{.answered = 37, .timeouts = 3, .rtt_ms = 50}, 8, "in time"},
