@@ -48,7 +48,6 @@ static const struct sample samples[] = {
     {"{\"a\":1} x", "/a", NULL, "not JSON"},
     {"{'a':1}", "/a", NULL, "not JSON"},
     {"{\"a\":1,}", "/a", NULL, "not JSON"},
-    {"{\"a\":NaN}", "/a", NULL, "not JSON"},
     {"{\"a\":1}{\"a\":2}", "/a", NULL, "not JSON"},
 };
 
