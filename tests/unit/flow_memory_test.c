@@ -226,6 +226,44 @@ static void for_a_target(void **state)
     world_end(&w);
 }
 
+/* With the nth allocation failing; below 0: none. */
+static void bring_with_a_key(long nth)
+{
+    struct queue_receive *r = world_take_receive(&w);
+    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
+    r->first_byte_ms = w.now_ms;
+    list_append(&r->jobs, &world_job_with("a", "body", "D")->node);
+    left = nth;
+    r->done(r);
+    left = -1;
+}
+
+/* Whichever one it is, its key's and its place in the memory of what was acked among them: when it
+ * comes again it runs, and nothing is kept of the first time. */
+static void for_a_message_with_a_key(void **state)
+{
+    (void)state;
+    for (long nth = 0; nth < 12; nth++) {
+        long before = memory_held();
+        struct flow_options o = world_options();
+        o.key = "deduplication_id";
+        world_begin(&w, &o, 1, 4);
+        bring_with_a_key(nth);
+        if (!world_running(&w, "a")) {
+            world_pass(&w, 5);
+            world_answer_all(&w);
+            assert_int_equal(dedupe_claimed(w.dedupe), 0);
+            bring_with_a_key(-1);
+        }
+        world_verdict(&w, "a", OUTCOME_ACK);
+        world_pass(&w, 5);
+        world_answer_all(&w);
+        assert_int_equal(flow_counts(w.flow)->acked, 1);
+        world_end(&w);
+        assert_int_equal(memory_held(), before);
+    }
+}
+
 /* ---- as much is given back as was taken ---------------------------------------------------- */
 
 static void retry_and_reject(void)
@@ -334,6 +372,7 @@ int main(void)
         cmocka_unit_test(for_a_newer_handle),
         cmocka_unit_test(for_a_retry_to_wait_for),
         cmocka_unit_test(for_a_target),
+        cmocka_unit_test(for_a_message_with_a_key),
     };
     const struct CMUnitTest given_back[] = {cmocka_unit_test(all_is_given_back)};
     int failed = OWN_ALLOCATOR ? cmocka_run_group_tests(failing, NULL, NULL) : 0;

@@ -61,6 +61,19 @@ static void ttl_counts_from_done(void **state)
     dedupe_free(d);
 }
 
+/* Two runs of the same, which a lost claim can bring about: the later ack counts. */
+static void an_ack_after_the_ttl_is_another(void **state)
+{
+    (void)state;
+    struct dedupe *d = dedupe_new(1000, 10);
+    assert_int_equal(dedupe_claim(d, "a", 7, 0), DEDUPE_NEW);
+    assert_int_equal(dedupe_claim(d, "a", 7, 0), DEDUPE_NEW);
+    dedupe_done(d, "a", 7, 0);
+    dedupe_done(d, "a", 7, 1500);
+    assert_int_equal(dedupe_claim(d, "a", 7, 2499), DEDUPE_DONE);
+    dedupe_free(d);
+}
+
 /* Half the clock is kept of each ack: it must not come round, not even after a year of silence. */
 static void clock_does_not_come_round(void **state)
 {
@@ -164,6 +177,7 @@ static void unknown_keys_are_ignored(void **state)
     dedupe_done(d, "nobody", 1, 1);
     dedupe_forget(d);
     assert_int_equal(dedupe_count(d), 0);
+    assert_int_equal(dedupe_claimed(d), 0);
     dedupe_free(d);
 }
 
@@ -174,6 +188,7 @@ int main(void)
         cmocka_unit_test(other_body_is_another_event),
         cmocka_unit_test(failure_leaves_nothing),
         cmocka_unit_test(ttl_counts_from_done),
+        cmocka_unit_test(an_ack_after_the_ttl_is_another),
         cmocka_unit_test(clock_does_not_come_round),
         cmocka_unit_test(oldest_goes_and_the_ring_goes_round),
         cmocka_unit_test(many_claims_all_become_done),
