@@ -13,9 +13,10 @@
 --   * 429: retryable, `after` from Retry-After
 --   * 400 with Keycloak's verdict on the data: kind "invalid", not retryable, with `field`/`errors`
 --   * the name or e-mail is somebody else's: kind "conflict", not retryable
--- Roles of the client's service account (realm-management): manage-users, view-users, query-users;
--- view-realm to resolve names of realm roles, view-clients for those of client roles,
--- view-organizations and manage-organizations for organizations.
+-- Roles of the client's service account (realm-management): manage-users, which reads users and
+-- groups, too (view-users is enough to read only); view-realm to resolve names of realm roles,
+-- view-clients for those of client roles, view-organizations and manage-organizations for
+-- organizations. `host check --online` tells which are missing (host.keycloak_roles).
 
 local call = require "host.keycloak_call"
 local converge = require "host.keycloak_ensure"

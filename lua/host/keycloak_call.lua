@@ -13,6 +13,7 @@
 local host = require "host"
 local http = require "host.http"
 local json = require "host.json"
+local roles = require "host.keycloak_roles"
 local token = require "host.token"
 local url = require "host.url"
 
@@ -80,27 +81,6 @@ function M.api(realm)
     }
 end
 
--- The realm-management role that a call takes, as far as it can be told from the path.
-local function role_for(method, path)
-    local reading = method == "GET"
-    if path:find("^/users") then
-        if not reading then return "manage-users" end
-        local one = path:find("^/users/[^/]") and path ~= "/users/count"
-        return one and "view-users" or "query-users and view-users"
-    elseif path:find("^/group") then
-        return reading and "view-users" or "manage-users"
-    elseif path == "" or path:find("^/roles") then
-        return reading and "view-realm" or "manage-realm"
-    elseif path:find("^/clients") then
-        return reading and "view-clients" or "manage-clients"
-    elseif path:find("^/organizations") then
-        return reading and "view-organizations" or "manage-organizations"
-    elseif path:find("^/partialImport") then
-        return "manage-realm"
-    end
-    return nil
-end
-
 -- Keycloak's own words. Values that somebody typed (params of an e-mail error) are left out: this
 -- text goes to logs; the bounds of a length are numbers and stay.
 local function one_reason(entry)
@@ -159,7 +139,8 @@ local function judge(e, api, method, path, body, once)
             .. " the client?"):format(api.auth_realm)
     elseif status == 403 then
         e.target_failed = true
-        local role = role_for(method, path)
+        local need = roles.needed(method, path)[1]
+        local role = need and need.roles[1]
         if not role then return "the client's service account lacks a role for this" end
         if api.realm ~= api.auth_realm then
             return ("the client of realm %s lacks the role %s in realm %s; among other realms only"

@@ -95,6 +95,18 @@ local function count_users(c)
     return answer.found(#c.realm.users:select(c.query))
 end
 
+-- What of a user is kept.
+local function user_profile(c)
+    if not c.may.query and not c.may.realm then return answer.forbidden() end
+    local list, all = {}, json.array { "admin", "user" }
+    for i, name in ipairs { "username", "email", "firstName", "lastName" } do
+        list[i] = { name = name, displayName = "${" .. name .. "}", multivalued = false,
+            permissions = { view = all, edit = all } }
+    end
+    return answer.found { attributes = json.array(list),
+        unmanagedAttributePolicy = c.realm.users.options.keep_attributes and "ADMIN_EDIT" or nil }
+end
+
 local function create_user(c)
     local rep, status, headers, body = read_user(c.req)
     if not rep then return status, headers, body end
@@ -326,6 +338,7 @@ local CALLS = {
     [""] = { GET = show_realm },
     ["users"] = { GET = list_users, POST = create_user },
     ["users/count"] = { GET = count_users },
+    ["users/profile"] = { GET = user_profile },
     ["users/*"] = { GET = get_user, PUT = put_user, DELETE = delete_user },
     ["users/*/groups"] = { GET = user_groups },
     ["users/*/groups/count"] = { GET = count_user_groups },
@@ -352,6 +365,7 @@ end
 local function call_name(part)
     local name = {}
     if part[1] == "organizations" and part[2] == "members" then return "organizations/*" end
+    if part[1] == "users" and part[2] == "profile" and #part == 2 then return "users/profile" end
     if part[1] == "users" and part[4] == "clients" then
         return #part == 5 and "users/*/role-mappings/clients/*" or ""
     end
@@ -364,8 +378,9 @@ end
 
 -- A user's own calls: whoever may query users learns that there is none, others only "forbidden".
 local function missing_user(c)
-    if c.part[1] ~= "users" or not c.part[2] or c.part[2] == "count" then return nil end
-    c.user = c.realm.users.by_id[c.part[2]]
+    local id = c.part[2]
+    if c.part[1] ~= "users" or not id or id == "count" or id == "profile" then return nil end
+    c.user = c.realm.users.by_id[id]
     if c.user then return nil end
     return c.may.query and { 404, "User not found" } or { 403, answer.FORBIDDEN }
 end

@@ -2,6 +2,7 @@
 -- Keycloak in memory (tools.invoke_keycloak), or by what --answer says. With --live all is sent,
 -- and cli/invoke.c shows it.
 
+local event = require "tools.event"
 local host = require "host"
 local json = require "host.json"
 local keycloak = require "tools.invoke_keycloak"
@@ -19,17 +20,6 @@ local function say(...)
     if not quiet then stage.say(string.format(...)) end
 end
 
--- The sample events of `host send` count themselves.
-local function filled_in(text)
-    return (text:gsub("{{uuid}}", host.uuid()):gsub("{{n}}", "1"))
-end
-
-local function raw_message(text)
-    return { MessageId = host.uuid(), ReceiptHandle = "invoke", Body = text,
-        Attributes = { ApproximateReceiveCount = "1",
-            SentTimestamp = ("%d"):format(host.now() * 1000 // 1) } }
-end
-
 -- A message as SQS's API shows it, whole.
 local function whole_message(text)
     local ok, message = pcall(json.decode, text)
@@ -37,7 +27,7 @@ local function whole_message(text)
     if type(message) ~= "table" or type(message.Body) ~= "string" then
         error("--as sqs: the event is no SQS message: it has no text named Body", 0)
     end
-    for name, value in pairs(raw_message(message.Body)) do
+    for name, value in pairs(event.message(message.Body)) do
         if message[name] == nil then message[name] = value end
     end
     return message
@@ -159,8 +149,8 @@ end
 -- @return nothing if the handler gave an outcome; a reject of what went wrong otherwise
 function M.handle(msg)
     local job = msg.json
-    local text = filled_in(job.event)
-    local message = job.as == "sqs" and whole_message(text) or raw_message(text)
+    local text = event.filled_in(job.event)
+    local message = job.as == "sqs" and whole_message(text) or event.message(text)
     for _, one in ipairs(job.answers) do add_answer(one) end
     quiet = job.json
     keycloak.start(job.reads)

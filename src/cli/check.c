@@ -3,7 +3,8 @@
 #include "aws/sqs.h"
 #include "base/exit.h"
 #include "base/log.h"
-#include "cli/check_online.h"
+#include "cli/check_keycloak.h"
+#include "cli/check_queue.h"
 #include "cli/checklist.h"
 #include "cli/command.h"
 #include "cli/lint.h"
@@ -22,7 +23,7 @@
 extern char **environ;
 
 struct command_line {
-    const char *handler;
+    struct check_events events; /* with the handler */
     bool json;
     bool online;
     bool print_table;
@@ -137,12 +138,12 @@ static int check(const struct command_line *c, struct err *e)
     } else if (fetch_global_init(e) != 0) {
         goto done;
     } else {
-        const struct look look = {.conf = &conf, .handler = c->handler, .list = &list};
+        const struct look look = {.conf = &conf, .handler = c->events.handler, .list = &list};
         for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
             looks[i](&look);
         if (c->online) {
-            check_online_queue(&conf, &list);
-            check_online_keycloak(&conf, &list);
+            check_queue(&conf, &list);
+            check_keycloak(&conf, &c->events, &list);
         }
     }
     rc = checklist_print(&list, c->json, e);
@@ -159,12 +160,26 @@ static const char about[] =
     "their source is looked through for common slips. Those are doubts (!); \"-- check: ignore\"\n"
     "at the end of a line keeps it quiet. Leaves with 78 if something would keep the host from\n"
     "running. --online asks the queue and Keycloak, too, and writes nothing: credentials, redrive\n"
-    "policy, dead-letter queue, token, roles. --print-table prints the commands that create the\n"
-    "table of dedupe.store, and the IAM policy that it needs.\n";
+    "policy, dead-letter queue, token. It runs sample events dry (-e; else HANDLER.event.json or\n"
+    "event.json beside the handler) to see which roles, groups and user attributes the calls "
+    "need,\n"
+    "and whether the realm has them. --print-table prints the commands that create the table of\n"
+    "dedupe.store, and the IAM policy that it needs.\n";
 
 static const char example[] = "  host check register.lua\n"
+                              "  host check register.lua --online -e register.event.json\n"
                               "  host check register.lua --json | jq '.checks[]'\n"
                               "  host check register.lua --print-table | sh\n";
+
+static int take_event(void *arg, const struct cli_option *option, const char *value, struct err *e)
+{
+    struct check_events *events = arg;
+    (void)option;
+    if (events->count == CHECK_EVENTS_MAX)
+        return err_set(e, EXIT_USAGE, "-e can be given %d times", CHECK_EVENTS_MAX);
+    events->paths[events->count++] = value;
+    return 0;
+}
 
 int cmd_check(int argc, char **argv)
 {
@@ -182,6 +197,12 @@ int cmd_check(int argc, char **argv)
         {.name = "online",
          .flag = &c.online,
          .help = "also ask the queue and Keycloak; nothing is written"},
+        {.name = "event",
+         .letter = 'e',
+         .arg = "FILE",
+         .each = take_event,
+         .each_arg = &c.events,
+         .help = "a sample event for --online; again for further ones; - is standard input"},
         {.name = "json", .flag = &c.json, .help = "print one JSON object"},
         {0},
     };
@@ -192,9 +213,11 @@ int cmd_check(int argc, char **argv)
                                     .options = options,
                                     .operands_min = 1,
                                     .operands_max = 1};
-    int rc = cli_parse(&usage, argc, argv, &c.handler, &e);
+    int rc = cli_parse(&usage, argc, argv, &c.events.handler, &e);
+    if (rc >= 0 && c.events.count > 0 && !c.online)
+        rc = err_set(&e, EXIT_USAGE, "-e goes with --online; without it, see host invoke");
     if (rc >= 0) {
-        c.request.handler_path = c.handler;
+        c.request.handler_path = c.events.handler;
         c.request.environ = environ;
         rc = check(&c, &e);
     }

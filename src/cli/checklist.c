@@ -2,6 +2,7 @@
 
 #include "base/exit.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,6 +47,17 @@ void checklist_add(struct checklist *c, enum checklist_mark mark, const char *wh
                what, names[mark]);
     buf_json(&c->json, words, strlen(words));
     buf_char(&c->json, '}');
+}
+
+void checklist_say(struct checklist *c, enum checklist_mark mark, const char *what,
+                   const char *format, ...)
+{
+    char words[2000];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+    checklist_add(c, mark, what, words);
 }
 
 int checklist_print(const struct checklist *c, bool json, struct err *e)

@@ -24,6 +24,10 @@ void checklist_free(struct checklist *c);
 void checklist_add(struct checklist *c, enum checklist_mark mark, const char *what,
                    const char *words);
 
+/* The same, with words like printf's, up to 2000 bytes. */
+void checklist_say(struct checklist *c, enum checklist_mark mark, const char *what,
+                   const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* Writes it to standard output, as lines or as one JSON object. EXIT_DONE, or EXIT_CONFIG if
  * something is bad; -1 with `e`: no memory. */
 int checklist_print(const struct checklist *c, bool json, struct err *e);

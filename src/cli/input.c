@@ -1,6 +1,7 @@
 #include "cli/input.h"
 
 #include "base/exit.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,4 +34,16 @@ int input_read(const char *path, size_t max_bytes, struct buf *out, struct err *
     int rc = read_all(in, path, max_bytes, out, e);
     fclose(in);
     return rc;
+}
+
+int input_read_event(const char *path, size_t max_bytes, struct buf *out, struct err *e)
+{
+    size_t from = out->len, n;
+    if (input_read(path, max_bytes, out, e) != 0)
+        return -1;
+    for (size_t i = from; i < out->len; i += n)
+        if ((n = utf8_length(out->data + i, out->len - i)) == 0)
+            return err_set(e, EXIT_FAILED, "%s: byte %zu is no UTF-8, and SQS carries nothing else",
+                           strcmp(path, "-") == 0 ? "standard input" : path, i - from + 1);
+    return 0;
 }

@@ -11,4 +11,7 @@
  * read or has more than `max_bytes`; the text names it. */
 int input_read(const char *path, size_t max_bytes, struct buf *out, struct err *e);
 
+/* The same for an event that is run here; also -1 if it is no UTF-8, which SQS does not carry. */
+int input_read_event(const char *path, size_t max_bytes, struct buf *out, struct err *e);
+
 #endif

@@ -42,8 +42,10 @@ struct invocation {
     struct conf_request request;
     struct conf conf;
     struct vm_stage stage;
-    struct rehearsal *tool;  /* lua/tools/invoke.lua */
-    struct rehearsal *actor; /* the handler */
+    struct rehearsal *tool; /* lua/tools/invoke.lua */
+    struct rehearsal_options handler_options;
+    struct rehearsal *actor; /* the handler; made when the tool runs it */
+    struct err unloaded;     /* why it could not be */
     struct keycloak_reader *reader;
     struct json_object *timeline; /* of --trace; NULL: not asked for */
 };
@@ -61,10 +63,15 @@ static void on_found(void *arg, const char *name)
     (void)arg, (void)name; /* only tests have cases */
 }
 
+/* The handler is made in here, so that what its init asks for is answered, too. */
 static int on_run(void *arg, const char *handler, struct job *job, struct err *e)
 {
-    (void)handler, (void)e; /* it has been loaded */
-    rehearsal_run(((struct invocation *)arg)->actor, job);
+    struct invocation *v = arg;
+    (void)handler; /* the options have it */
+    v->actor = rehearsal_new(&v->handler_options, &v->unloaded);
+    if (!v->actor)
+        return err_set(e, v->unloaded.code, "%s", v->unloaded.text);
+    rehearsal_run(v->actor, job);
     return 0;
 }
 
@@ -132,6 +139,10 @@ static struct job *order(const struct invocation *v, const struct buf *event)
 static int run_job(struct invocation *v, struct job *job, struct err *e)
 {
     rehearsal_run(v->tool, job);
+    if (v->unloaded.code != 0) {
+        *e = v->unloaded;
+        return -1;
+    }
     if (job->outcome == OUTCOME_ACK)
         return EXIT_DONE;
     if (job->outcome == OUTCOME_REJECT) /* the tool has said it */
@@ -168,13 +179,14 @@ static int open_reader(struct invocation *v, struct err *e)
 
 static int open_all(struct invocation *v, struct err *e)
 {
-    struct rehearsal_options handler = {.conf = &v->conf,
-                                        .handler_path = v->handler,
-                                        .unwrap = unwraps(v),
-                                        .play = v->live ? NULL : play,
-                                        .play_arg = v,
-                                        .waited = v->live || v->trace ? on_waited : NULL,
-                                        .waited_arg = v};
+    v->handler_options =
+        (struct rehearsal_options){.conf = &v->conf,
+                                   .handler_path = v->handler,
+                                   .unwrap = unwraps(v),
+                                   .play = v->live ? NULL : play,
+                                   .play_arg = v,
+                                   .waited = v->live || v->trace ? on_waited : NULL,
+                                   .waited_arg = v};
     struct rehearsal_options tool = {
         .conf = &v->conf, .handler_path = "tools/invoke.lua", .stage = &v->stage, .embedded = true};
     if (open_reader(v, e) != 0)
@@ -187,8 +199,7 @@ static int open_all(struct invocation *v, struct err *e)
                                  .run = on_run,
                                  .read = v->reader ? on_read : NULL,
                                  .timeline = v->trace ? on_timeline : NULL};
-    v->actor = rehearsal_new(&handler, e);
-    v->tool = v->actor ? rehearsal_new(&tool, e) : NULL;
+    v->tool = rehearsal_new(&tool, e);
     return v->tool ? 0 : -1;
 }
 
@@ -197,7 +208,7 @@ static int invoke(struct invocation *v, struct err *e)
     struct buf event;
     buf_init(&event);
     log_setup(LOG_TEXT, v->verbose ? LOG_DEBUG : LOG_WARN);
-    int rc = input_read(v->event_path, EVENT_MAX_BYTES, &event, e);
+    int rc = input_read_event(v->event_path, EVENT_MAX_BYTES, &event, e);
     if (rc == 0)
         rc = conf_load(&v->conf, &v->request, e);
     if (rc == 0)

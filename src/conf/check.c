@@ -52,9 +52,7 @@ static int choose_queue(struct conf *c, struct err *e)
     return 0;
 }
 
-/* A lease is extended while its message is in hand, so that a short one is legal. It is also one
- * failed extension away from a second run, which is said unless both stand as we ship them. */
-static void check_lease(struct conf *c)
+bool conf_lease_doubt(const struct conf *c, char *out, size_t size)
 {
     double one_call = c->http.timeout + c->http.connect_timeout;
     struct conf shipped = {0};
@@ -63,17 +61,20 @@ static void check_lease(struct conf *c)
     bool as_shipped =
         c->queue.visibility == shipped.queue.visibility && c->limits.time == shipped.limits.time;
     if (c->queue.visibility < one_call)
-        warn(c,
-             "queue.visibility (%d s) is less than one HTTP call may take (%.15g s): a lease that "
-             "SQS fails to extend once ends while its request is on the wire; raise it, or lower "
-             "http.timeout",
-             c->queue.visibility, one_call);
+        snprintf(out, size,
+                 "queue.visibility (%d s) is less than one HTTP call may take (%.15g s): a lease "
+                 "that SQS fails to extend once ends while its request is on the wire; raise it, "
+                 "or lower http.timeout",
+                 c->queue.visibility, one_call);
     else if (c->queue.visibility < c->limits.time && !as_shipped)
-        warn(
-            c,
-            "queue.visibility (%d s) is less than limits.time (%.15g s): while SQS is away, leases "
-            "end before slow handlers do, and their messages run twice; raise it to limits.time",
-            c->queue.visibility, c->limits.time);
+        snprintf(out, size,
+                 "queue.visibility (%d s) is less than limits.time (%.15g s): while SQS is away, "
+                 "leases end before slow handlers do, and their messages run twice; raise it to "
+                 "limits.time",
+                 c->queue.visibility, c->limits.time);
+    else
+        return false;
+    return true;
 }
 
 static int check_pairs(struct conf *c, struct err *e)
@@ -94,7 +95,9 @@ static int check_pairs(struct conf *c, struct err *e)
              "http.timeout (%.15g s) is not less than limits.time (%.15g s): a request that hangs "
              "takes its message's whole time",
              c->http.timeout, c->limits.time);
-    check_lease(c);
+    char doubt[400];
+    if (conf_lease_doubt(c, doubt, sizeof doubt))
+        warn(c, "%s", doubt);
     if (c->keycloak.client_secret && c->keycloak.client_secret_file)
         warn(c,
              "LUAHOST_KEYCLOAK_CLIENT_SECRET is set, so keycloak.client_secret_file (%s) is "

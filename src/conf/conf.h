@@ -138,6 +138,11 @@ void conf_free(struct conf *c);
  * no effect yet. */
 void conf_log_warnings(const struct conf *c);
 
+/* A lease is extended while its message is in hand, so that a short one is legal. It is also one
+ * failed extension away from a second run: true, and why in `out`, unless queue.visibility and
+ * limits.time both stand as we ship them. One of the warnings above. */
+bool conf_lease_doubt(const struct conf *c, char *out, size_t size);
+
 /* -1 with EXIT_CONFIG when no queue is named, or it is one that cannot be consumed. Apart from
  * conf_load, because not every command needs a queue. */
 int conf_require_queue(const struct conf *c, struct err *e);

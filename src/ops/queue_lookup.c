@@ -211,9 +211,11 @@ static void attributes_answered(void *arg, const struct queue_result *result,
     if (answer)
         json_object_object_get_ex(answer, "Attributes", &a);
     const char *retention = member(a, "MessageRetentionPeriod");
+    const char *visibility = member(a, "VisibilityTimeout");
     const char *policy = member(a, "RedrivePolicy"), *fifo = member(a, "FifoQueue");
     l->facts.fifo = sqs_is_fifo(l->sqs) || (fifo && strcmp(fifo, "true") == 0);
     l->facts.retention_ms = retention ? atoll(retention) * 1000 : 0;
+    l->facts.visibility_s = visibility ? atoi(visibility) : -1;
     l->has_policy = policy && *policy;
     if (l->has_policy)
         read_policy(l, policy);

@@ -20,6 +20,7 @@ enum { QUEUE_FEW_RECEIVES = 10 }; /* a redrive policy should allow so many */
 
 struct queue_facts {
     int64_t retention_ms;           /* 0: not known */
+    int visibility_s;               /* that receives without one of their own get; -1: not known */
     int max_receives;               /* of the redrive policy; 0: none, or not known */
     bool wants_dead_letters;        /* a redrive policy or queue.dlq_url is there, or may be */
     bool fifo;                      /* by its attribute, or by its name */

@@ -11,6 +11,18 @@ int retry_backoff_s(double base_s, double cap_s, int attempt, uint64_t random)
     return RETRY_MIN_S + (int)(unit * (ceiling - RETRY_MIN_S + 1));
 }
 
+int64_t retry_longest_s(double base_s, double cap_s, int receives)
+{
+    enum { AT_THE_CAP = 32 }; /* doublings end there */
+    int64_t sum_s = 0;
+    for (int i = 1; i < receives && i < AT_THE_CAP; i++)
+        sum_s += retry_backoff_s(base_s, cap_s, i, UINT64_MAX);
+    if (receives > AT_THE_CAP)
+        sum_s += (receives - AT_THE_CAP) *
+                 (int64_t)retry_backoff_s(base_s, cap_s, AT_THE_CAP, UINT64_MAX);
+    return sum_s;
+}
+
 int64_t retry_least_s(int64_t least_s, int backoff_s, double cap_s)
 {
     int64_t sum_s = least_s + backoff_s, cap = (int64_t)cap_s;

@@ -14,6 +14,9 @@ enum {
  * `random` is any 64-bit random number. */
 int retry_backoff_s(double base_s, double cap_s, int attempt, uint64_t random);
 
+/* The longest that the backoffs between so many receives may take in all, each at its most. */
+int64_t retry_longest_s(double base_s, double cap_s, int receives);
+
 /* For a failure that came with a wish, a server's Retry-After: at least that long, and the backoff
  * on top of it as far as `cap` goes. So a server that says "1" for a minute does not use up a
  * message's receives, and those it sent away together do not come back together. */

@@ -144,14 +144,17 @@ class Keycloak:
         a = self.admin("POST", "", representation)
         assert a.status == 201, a
 
-    def admin(self, method, path, body=None):
-        """What no client of a realm may do; path is below /admin/realms."""
-        rest = Rest(self.url)
-        a = rest.call("POST", "/realms/master/protocol/openid-connect/token", form={
+    def admin_token(self):
+        """Good for a minute."""
+        a = Rest(self.url).call("POST", "/realms/master/protocol/openid-connect/token", form={
             "grant_type": "password", "client_id": "admin-cli", "username": self.ADMIN,
             "password": self.PASSWORD})
         assert a.status == 200, a
-        return rest.call(method, "/admin/realms" + path, body, token=a.json["access_token"])
+        return a.json["access_token"]
+
+    def admin(self, method, path, body=None):
+        """What no client of a realm may do; path is below /admin/realms."""
+        return Rest(self.url).call(method, "/admin/realms" + path, body, token=self.admin_token())
 
     def stop(self):
         if self.process:

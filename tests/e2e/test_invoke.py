@@ -139,6 +139,27 @@ def test_passwords_are_not_shown(folder, realm):
         assert out.count("***") == 2
 
 
+def test_init_may_ask(tmp_path):
+    (tmp_path / "h.lua").write_text("""
+local http, body = require "host.http", nil
+return { init = function() body = http.get("http://conf.test/").body end,
+         handle = function() require("host.log").warn(body) end }""")
+    for answers, code in ((["--answer", "GET http://conf.test/ 200 yes"], 0), ([], 78)):
+        done = subprocess.run([hostproc.BINARY, "invoke", "h.lua", "-e", "-", *answers],
+                              cwd=tmp_path, input="{}", capture_output=True, text=True, timeout=20,
+                              env=hostproc.environment())
+        assert done.returncode == code, done
+        assert "GET    http://conf.test/" in done.stdout
+
+
+def test_an_event_that_is_no_utf8(tmp_path):
+    (tmp_path / "h.lua").write_text("function handle(msg) end")
+    (tmp_path / "e.json").write_bytes(b'"\xe9"')
+    done = subprocess.run([hostproc.BINARY, "invoke", "h.lua", "-e", "e.json"], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=20, env=hostproc.environment())
+    assert done.returncode == 1 and "e.json: byte 2 is no UTF-8" in done.stderr
+
+
 def test_the_timeline(folder):
     code, out, _ = folder.invoke({"call": "ensure", "rep": person()}, "--trace")
     timeline = out[out.index("timeline\n"):]

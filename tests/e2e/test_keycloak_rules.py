@@ -423,6 +423,16 @@ def test_a_reader_may_not_write(realm, weak):
     says(weak.get("/roles/nope"), 403, forbidden)
 
 
+def test_what_of_a_user_is_kept(realm, weak, powerless):
+    for one in (realm, weak):
+        profile = one.get("/users/profile").json
+        assert [a["name"] for a in profile["attributes"]] == [
+            "username", "email", "firstName", "lastName"]
+        assert all(a["permissions"]["edit"] == ["admin", "user"] for a in profile["attributes"])
+        assert "unmanagedAttributePolicy" not in profile
+    says(powerless.get("/users/profile"), 403, {"error": "HTTP 403 Forbidden"})
+
+
 def test_without_rights_nothing_is_shown(realm, powerless):
     user_id = realm.create(**person())
     for path in ("/users", "/users/" + user_id, "/users/" + NOBODY, "/groups",

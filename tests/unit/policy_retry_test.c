@@ -81,11 +81,33 @@ static void clamp_to_twelve_hours(void **state)
         assert_int_equal(retry_clamp_s(cases[i].wanted_s, cases[i].held_ms), cases[i].expected);
 }
 
+static void the_longest_of_all_backoffs(void **state)
+{
+    (void)state;
+    static const struct {
+        double base, cap;
+        int receives;
+        int64_t longest_s;
+    } cases[] = {
+        {5, 900, 0, 0},
+        {5, 900, 1, 0}, /* the first receive waits for nothing */
+        {5, 900, 2, 5},
+        {5, 900, 4, 5 + 10 + 20},
+        {5, 900, 10, 5 + 10 + 20 + 40 + 80 + 160 + 320 + 640 + 900},
+        {5, 900, 1000, 5 + 10 + 20 + 40 + 80 + 160 + 320 + 640 + 991 * 900},
+        {5, 100000, 40, (5 << 14) - 5 + 25 * INT64_C(43200)}, /* as long as SQS may hide it */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(retry_longest_s(cases[i].base, cases[i].cap, cases[i].receives),
+                         cases[i].longest_s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(backoff_bounds),
         cmocka_unit_test(backoff_spreads),
+        cmocka_unit_test(the_longest_of_all_backoffs),
         cmocka_unit_test(a_wish_is_the_least),
         cmocka_unit_test(clamp_to_twelve_hours),
     };
