@@ -5,13 +5,20 @@
 
 /* ---- extensions ---- */
 
+/* Its group was given back in this very moment, and its extension was due: whichever timer is
+ * first. */
+static bool given_back_just_now(const struct view *v)
+{
+    return v->phase == PHASE_DECIDED && !v->sent && v->given_back_ms == sim.now_ms;
+}
+
 bool view_is_extension(struct host *h, const struct record *r, const struct queue_entry *e,
                        enum queue_op op)
 {
     const struct view *v = view_of(h, r);
     /* Retries are always shorter than the lease here. */
     return op == QUEUE_CHANGE && e->visibility_s == sim.visibility_s &&
-           (v->phase != PHASE_DECIDED ||
+           (v->phase != PHASE_DECIDED || given_back_just_now(v) ||
             (v->odd && (!v->sent || v->visibility_s != sim.visibility_s)));
 }
 
@@ -33,6 +40,8 @@ void view_extends(struct host *h, struct record *r, uint64_t handle)
              (long long)(v->lease_ms - sim.now_ms));
     v->extending = handle;
     v->extend_ms = 0;
+    if (v->phase == PHASE_DECIDED)
+        v->due_ms = 0; /* it waits for that answer */
 }
 
 static void extension_holds(struct host *h, struct record *r, struct view *v, int64_t sent_ms)
@@ -69,12 +78,6 @@ static void extension_refused(struct host *h, struct view *v)
     }
 }
 
-/* Its group was given back by the same answer: it may lapse before the timer that settles it. */
-static bool lapses_on_its_way(const struct view *v)
-{
-    return v->phase == PHASE_DECIDED && !v->sent && v->given_back_ms == sim.now_ms;
-}
-
 /* A release that hides for as long as an extension looks like one. */
 static void perhaps_release(struct host *h)
 {
@@ -104,7 +107,7 @@ void view_extended(struct host *h, struct record *r, uint64_t handle, const stru
     if (good && handle == v->handle)
         extension_holds(h, r, v, b->sent_ms);
     else if (b->result.status == QUEUE_OK && e->sender_fault && handle == v->handle &&
-             (v->phase != PHASE_DECIDED || lapses_on_its_way(v)))
+             (v->phase != PHASE_DECIDED || given_back_just_now(v)))
         extension_refused(h, v);
     else if (!good && handle == v->handle)
         v->extend_ms = v->slept || v->lease_ms <= sim.now_ms + EXTEND_AGAIN_MS
@@ -204,8 +207,10 @@ static void settles_decided(struct host *h, struct record *r, struct view *v, en
     check_if(v->sent && !v->slept, INV_entries, sim.now_ms < v->lease_ms + AGAIN_CAP_MS,
              "%s: host %d tries again long after the lease", r->id, h->index);
     const struct hold *o = hold_of(h, r);
-    check_if(!done && sim.shared && o->record == r->number && !h->unsure && !hurries(h), INV_freed,
-             !o->ours || o->open, "%s: host %d gives it back and keeps its claim", r->id, h->index);
+    check_if(!done && *acked_ms(h, r) == 0 && sim.shared && o->record == r->number && !h->unsure &&
+                 !hurries(h),
+             INV_freed, !o->ours || o->open, "%s: host %d gives it back and keeps its claim", r->id,
+             h->index);
     corners[CORNER_settlement_tried_again] += v->sent;
 }
 
