@@ -136,11 +136,23 @@ local function show_timeline(list)
     end
 end
 
+-- At spaces, for a terminal of 80 columns.
+local function fold(text, indent)
+    local line, column = {}, 0
+    for word in text:gmatch "%S+" do
+        local before = #line > 0 and " " or indent
+        if column + #before + #word > 80 then before, column = "\n" .. indent, -1 end
+        line[#line + 1] = before .. word
+        column = column + #before + #word
+    end
+    return table.concat(line)
+end
+
 -- Nothing that is printed may look like a sure answer where it is none.
 local function warn_of(trouble)
     if not trouble then return end
     say("note: Keycloak could not be read; groups and roles are taken to exist, no users")
-    say("      (%s)", trouble)
+    say("%s", fold("(" .. trouble .. ")", "      "))
 end
 
 --- One run; called by cli/invoke.c.

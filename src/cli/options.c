@@ -31,10 +31,10 @@ static void put_option(FILE *out, const struct cli_option *o)
         snprintf(letter, sizeof letter, "-%c, ", o->letter);
     snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->arg ? " " : "",
              o->arg ? o->arg : "");
-    fprintf(out, "  %-*s ", LEFT_COLUMNS, left);
     if (strlen(left) > LEFT_COLUMNS)
-        fprintf(out, "\n%*s", LEFT_COLUMNS + 3, "");
-    fprintf(out, "%s\n", o->help);
+        fprintf(out, "  %s\n  %*s %s\n", left, LEFT_COLUMNS, "", o->help);
+    else
+        fprintf(out, "  %-*s %s\n", LEFT_COLUMNS, left, o->help);
 }
 
 void cli_help(const struct cli_usage *u, FILE *out)

@@ -57,10 +57,12 @@ static int read_event(const struct command_line *c, struct buf *event, struct er
 static void show_progress(long settled, long count)
 {
     static int64_t shown_ms;
+    static long shown;
     int64_t now = clock_boot_ms();
-    if (settled < count && now < shown_ms + 100)
+    if (settled == shown || (settled < count && now < shown_ms + 100))
         return;
     shown_ms = now;
+    shown = settled;
     fprintf(stderr, "\r%ld of %ld%s", settled, count, settled == count ? "\n" : "");
 }
 
@@ -186,11 +188,12 @@ static int run(struct command_line *c, struct err *e)
     log_setup(conf.log.format, LOG_WARN);
     if (read_event(c, &event, e) != 0)
         goto done;
-    const struct sender_options o = {.event = event.data,
-                                     .event_len = event.len,
-                                     .group = c->group,
-                                     .count = c->count,
-                                     .progress = isatty(STDERR_FILENO) ? show_progress : NULL};
+    const struct sender_options o = {
+        .event = event.data,
+        .event_len = event.len,
+        .group = c->group,
+        .count = c->count,
+        .progress = c->count > 1 && isatty(STDERR_FILENO) ? show_progress : NULL};
     const char *name = c->event ? c->event : SAMPLE;
     if (sender_check(&o, strcmp(name, "-") == 0 ? "standard input" : name, e) == 0)
         rc = send_with(c, &conf, &o, e);
