@@ -1,15 +1,18 @@
 /* host.log: lines of the handler's, with the message's id and trace. Also `print`. */
 #include "base/log.h"
+#include "vm/json.h"
 #include "vm/state.h"
 #include "vm/task.h"
 
 #include <ctype.h>
 #include <lauxlib.h>
 #include <lua.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { FIELDS_MAX = 24, TEXT_MAX_BYTES = 4096, VALUE_MAX_BYTES = 512, NAME_BYTES = 40 };
+static const lua_Integer EXACT_MAX = INT64_C(1) << 53; /* what a double holds to the digit */
 
 struct line {
     struct log_field fields[FIELDS_MAX + 3];
@@ -47,18 +50,31 @@ static void copy_name(char out[NAME_BYTES], const char *name)
     out[len] = '\0';
 }
 
+/* True: as JSON has it. What JSON has no number for, and integers of which most readers would lose
+ * digits, are text there. */
+static bool write_number(lua_State *L, char value[VALUE_MAX_BYTES])
+{
+    lua_Number number = lua_tonumber(L, -1);
+    if (lua_isinteger(L, -1)) {
+        lua_Integer integer = lua_tointeger(L, -1);
+        snprintf(value, VALUE_MAX_BYTES, LUA_INTEGER_FMT, integer);
+        return integer >= -EXACT_MAX && integer <= EXACT_MAX;
+    }
+    if (log_is_json() && isfinite(number))
+        json_float(value, number);
+    else
+        snprintf(value, VALUE_MAX_BYTES, "%.14g", number);
+    return isfinite(number);
+}
+
 static void add_field(lua_State *L, struct line *line)
 {
     int n = line->count;
     char *value = line->values[n];
+    bool plain = false;
     switch (lua_type(L, -1)) {
     case LUA_TNUMBER:
-        if (lua_isinteger(L, -1)) {
-            copy_name(line->names[n], lua_tostring(L, -2));
-            line->fields[line->count++] = LF_INT(line->names[n], lua_tointeger(L, -1));
-            return;
-        }
-        snprintf(value, VALUE_MAX_BYTES, "%.14g", lua_tonumber(L, -1));
+        plain = write_number(L, value);
         break;
     case LUA_TSTRING: {
         size_t len;
@@ -68,12 +84,14 @@ static void add_field(lua_State *L, struct line *line)
     }
     case LUA_TBOOLEAN:
         snprintf(value, VALUE_MAX_BYTES, "%s", lua_toboolean(L, -1) ? "true" : "false");
+        plain = true;
         break;
     default:
         snprintf(value, VALUE_MAX_BYTES, "(%s)", luaL_typename(L, -1));
     }
     copy_name(line->names[n], lua_tostring(L, -2));
-    line->fields[line->count++] = LF_TEXT(line->names[n], value);
+    line->fields[line->count++] =
+        plain ? LF_RAW(line->names[n], value) : LF_TEXT(line->names[n], value);
 }
 
 static void add_own_fields(lua_State *L, struct line *line)

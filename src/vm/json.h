@@ -28,6 +28,11 @@ MAY_RAISE void json_push_deep(struct lua_State *L, const char *text, size_t len,
 /* Replaces the value at the top by its JSON text. */
 MAY_RAISE void json_encode(struct lua_State *L);
 
+/* A finite number's shortest form that reads back as the same double, with a point or an exponent.
+ */
+enum { JSON_FLOAT_BYTES = 40 };
+void json_float(char out[JSON_FLOAT_BYTES], double value);
+
 /* The metatables' names in the registry. */
 extern const char json_array_name[];
 extern const char json_object_name[];

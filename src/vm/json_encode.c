@@ -98,19 +98,23 @@ MAY_RAISE static void put_string(struct writer *w, int index)
     put_char(w, '"');
 }
 
-/* The shortest form that reads back as the same double. */
+void json_float(char out[JSON_FLOAT_BYTES], double value)
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(out, JSON_FLOAT_BYTES, "%.*g", digits, value);
+        if (strtod(out, NULL) == value)
+            break;
+    }
+    if (!strpbrk(out, ".e"))
+        strcat(out, ".0");
+}
+
 MAY_RAISE static void put_float(struct writer *w, double value)
 {
     if (isnan(value) || isinf(value))
         fail(w, "NaN and infinity have no JSON form", "");
-    char text[40];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    if (!strpbrk(text, ".e"))
-        strcat(text, ".0");
+    char text[JSON_FLOAT_BYTES];
+    json_float(text, value);
     put(w, text, strlen(text));
 }
 

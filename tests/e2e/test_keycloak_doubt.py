@@ -81,8 +81,8 @@ class Doubts:
         words = []
         for e in self.lines:
             if e["name"] == self.people[case]["username"]:
-                words.append(("made" if e["created"] == "true" else "there") if e["ok"] == "true"
-                             else "retry" if e["retryable"] == "true" else e["kind"])
+                words.append(("made" if e["created"] else "there") if e["ok"]
+                             else "retry" if e["retryable"] else e["kind"])
         return words
 
     def wire_of(self, case):
