@@ -5,26 +5,26 @@ local M = {}
 
 --- For who looks for an error.
 -- @param text a string
--- @param fields a table: name → text, number or boolean (optional); in JSON logs they stay what they
---   are, but nan, inf and integers beyond 2^53 are text
+-- @param fields a table: name → text, number or boolean (optional); JSON logs keep their types
+--   (nan, inf and integers beyond 2^53 are text)
 function M.debug(text, fields) end
 
 --- What happened.
 -- @param text a string
--- @param fields a table: name → text, number or boolean (optional); in JSON logs they stay what they
---   are, but nan, inf and integers beyond 2^53 are text
+-- @param fields a table: name → text, number or boolean (optional); JSON logs keep their types
+--   (nan, inf and integers beyond 2^53 are text)
 function M.info(text, fields) end
 
 --- What somebody should look at.
 -- @param text a string
--- @param fields a table: name → text, number or boolean (optional); in JSON logs they stay what they
---   are, but nan, inf and integers beyond 2^53 are text
+-- @param fields a table: name → text, number or boolean (optional); JSON logs keep their types
+--   (nan, inf and integers beyond 2^53 are text)
 function M.warn(text, fields) end
 
 --- What went wrong.
 -- @param text a string
--- @param fields a table: name → text, number or boolean (optional); in JSON logs they stay what they
---   are, but nan, inf and integers beyond 2^53 are text
+-- @param fields a table: name → text, number or boolean (optional); JSON logs keep their types
+--   (nan, inf and integers beyond 2^53 are text)
 function M.error(text, fields) end
 
 return M
