@@ -161,10 +161,9 @@ static const char about[] =
     "at the end of a line keeps it quiet. Leaves with 78 if something would keep the host from\n"
     "running. --online asks the queue and Keycloak, too, and writes nothing: credentials, redrive\n"
     "policy, dead-letter queue, token. It runs sample events dry (-e; else HANDLER.event.json or\n"
-    "event.json beside the handler) to see which roles, groups and user attributes the calls "
-    "need,\n"
-    "and whether the realm has them. --print-table prints the commands that create the table of\n"
-    "dedupe.store, and the IAM policy that it needs.\n";
+    "event.json beside the handler) to see which roles, groups and user attributes the calls\n"
+    "need, and whether the realm has them. --print-table prints the commands that create the\n"
+    "table of dedupe.store, and the IAM policy that it needs.\n";
 
 static const char example[] = "  host check register.lua\n"
                               "  host check register.lua --online -e register.event.json\n"
@@ -202,7 +201,7 @@ int cmd_check(int argc, char **argv)
          .arg = "FILE",
          .each = take_event,
          .each_arg = &c.events,
-         .help = "a sample event for --online; again for further ones; - is standard input"},
+         .help = "sample event for --online, again for more; - is standard input"},
         {.name = "json", .flag = &c.json, .help = "print one JSON object"},
         {0},
     };
