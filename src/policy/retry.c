@@ -6,7 +6,6 @@ int retry_backoff_s(double base_s, double cap_s, int attempt, uint64_t random)
 {
     int doublings = attempt > 1 ? (attempt < 32 ? attempt - 1 : 31) : 0;
     double ceiling = fmin(fmin(cap_s, VISIBILITY_MAX_S), ldexp(base_s, doublings));
-    ceiling = fmax(RETRY_MIN_S, ceiling);
     double unit = (double)(random >> 11) * 0x1p-53; /* 0 <= unit < 1 */
     return RETRY_MIN_S + (int)(unit * (ceiling - RETRY_MIN_S + 1));
 }

@@ -264,6 +264,20 @@ static void for_a_message_with_a_key(void **state)
     }
 }
 
+/* The words of a refusal: a body that is no event is never taken for one. */
+static void for_a_refusal(void **state)
+{
+    (void)state;
+    for (long nth = 0; nth < 20; nth++) {
+        struct envelope e;
+        left = nth;
+        int rc = envelope_open(UNWRAP_SNS, "hello", 5, &e);
+        left = -1;
+        assert_true(rc != 0 || e.refused);
+        envelope_close(&e);
+    }
+}
+
 /* ---- as much is given back as was taken ---------------------------------------------------- */
 
 static void retry_and_reject(void)
@@ -373,6 +387,7 @@ int main(void)
         cmocka_unit_test(for_a_retry_to_wait_for),
         cmocka_unit_test(for_a_target),
         cmocka_unit_test(for_a_message_with_a_key),
+        cmocka_unit_test(for_a_refusal),
     };
     const struct CMUnitTest given_back[] = {cmocka_unit_test(all_is_given_back)};
     int failed = OWN_ALLOCATOR ? cmocka_run_group_tests(failing, NULL, NULL) : 0;

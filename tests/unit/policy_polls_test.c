@@ -61,8 +61,8 @@ static void never_more_than_free(void **state)
     static const struct {
         int capacity, in_hand, reserved, expected;
     } cases[] = {
-        {40, 40, 0, 0}, {40, 37, 0, 3}, {40, 30, 10, 0}, {40, 25, 10, 5},
-        {4, 0, 0, 4},   {0, 0, 0, 0},   {10, 50, 0, 0},
+        {40, 40, 0, 0},  {40, 37, 0, 3}, {40, 39, 0, 1}, {40, 30, 10, 0},
+        {40, 25, 10, 5}, {4, 0, 0, 4},   {0, 0, 0, 0},   {10, 50, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct polls p;
@@ -88,6 +88,8 @@ static void small_polls_are_spaced(void **state)
     assert_int_equal(polls_next(&p, &a).messages, 2);
     a = ask(4, 0, 0, 0, 1026); /* nothing in hand: at once, however small */
     assert_int_equal(polls_next(&p, &a).messages, 4);
+    a = ask(4, 1, 0, 0, 1027);
+    assert_int_equal(polls_next(&p, &a).messages, 0);
     a = ask(40, 40, 0, 0, 2000);
     assert_int_equal(polls_next(&p, &a).messages, 0);
     a = ask(40, 38, 0, 0, 2001); /* that was no poll */
@@ -126,9 +128,12 @@ static void empty_polls_are_spaced(void **state)
         polls_result(&p, g.messages, 0);
     }
     assert_int_equal(polls, 11); /* two at once, then one a second */
-    polls_result(&p, 10, 1);     /* something came: at once again */
+    polls_result(&p, 10, 1);     /* something came: twice at once again */
     struct polls_ask a = ask(40, 0, 0, 0, now);
-    assert_int_equal(polls_next(&p, &a).messages, 10);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(polls_next(&p, &a).messages, i < 2 ? 10 : 0);
+        polls_result(&p, 10, 0);
+    }
 }
 
 static void prefetch_is_a_second_of_work(void **state)

@@ -40,12 +40,20 @@ def unit_tests():
                   for p in glob.glob(os.path.join(ROOT, "tests", "unit", room + "_*_test.c")))
 
 
+def users_of(path):
+    """Files of policy/ that include this one's header."""
+    header = f'#include "{path[len("src/"):-2]}.h"'
+    for user in glob.glob(os.path.join(ROOT, "src", "policy", "*.c")):
+        with open(user) as f:
+            if header in f.read():
+                yield os.path.relpath(user, ROOT)
+
+
 def tests_for(path):
-    """Those that a change to this file can make fail: its own, which are asked first, and those
-    of the flow, which uses it."""
-    room, name = path.split("/")[-2:]
-    own = f"{room}_{name[:-2]}_"
-    return sorted((t for t in unit_tests() if t.startswith(("flow_", own))),
+    """Those that a change to this file can make fail: a policy has its own and those of the
+    policies that use it, which are asked first, and those of the flow."""
+    own = tuple("_".join(user[:-2].split("/")[-2:]) + "_" for user in users_of(path))
+    return sorted((t for t in unit_tests() if t.startswith(("flow_", *own))),
                   key=lambda t: not t.startswith(own))
 
 
