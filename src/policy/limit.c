@@ -64,7 +64,6 @@ void limit_restart(struct limit *l, int64_t now_ms)
 {
     l->value = START;
     l->slow_start = true;
-    l->step = 1;
     l->probing = l->recheck = false;
     l->slow_windows = 0;
     l->reason = l->options.fixed > 0 ? LIMIT_FIXED : LIMIT_STARTING;

@@ -185,6 +185,45 @@ static void slow_whatever_the_load(void **state)
     assert_true(limit_permits(&l, now) >= 16);
 }
 
+/* Alone with it, and slow for a second window: that is how fast it is now. From there it doubles,
+ * as at the start. */
+static void slow_with_one_at_once(void **state)
+{
+    (void)state;
+    int64_t now = 0;
+    struct limit l = made(1, 0);
+    for (int i = 0; i < 4; i++)
+        window(&l, (struct kinds){.answered = 50, .rtt_ms = 50}, &now);
+    for (int i = 0; i < 2; i++) {
+        window(&l, (struct kinds){.answered = 50, .rtt_ms = 200}, &now);
+        assert_non_null(strstr(limit_why(&l), "slowly"));
+        assert_true(l.value < 2);
+    }
+    limit_set(&l, 16, 0);
+    static const int permits[] = {2, 4, 8, 16};
+    for (int i = 0; i < 4; i++) {
+        window(&l, (struct kinds){.answered = 50, .rtt_ms = 200}, &now);
+        assert_int_equal(limit_permits(&l, now), permits[i]);
+    }
+}
+
+/* Its probes have become rare, and it takes half as long as it does unloaded: it is measured anew
+ * within the half minute. */
+static void a_server_that_has_become_faster(void **state)
+{
+    (void)state;
+    int64_t now = 0;
+    struct limit l = made(8, 0);
+    while (l.probe_every_ms < 240000)
+        window(&l, (struct kinds){.answered = 50, .rtt_ms = 50}, &now);
+    while (l.probing)
+        window(&l, (struct kinds){.answered = 50, .rtt_ms = 50}, &now);
+    int64_t since = now;
+    while (!l.probing && now < since + 100000)
+        window(&l, (struct kinds){.answered = 50, .rtt_ms = 20}, &now);
+    assert_in_range(now - since, 30000, 35000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +237,8 @@ int main(void)
         cmocka_unit_test(a_probe_without_answers_ends),
         cmocka_unit_test(a_disturbance_or_a_return_ends_a_probe),
         cmocka_unit_test(slow_whatever_the_load),
+        cmocka_unit_test(slow_with_one_at_once),
+        cmocka_unit_test(a_server_that_has_become_faster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

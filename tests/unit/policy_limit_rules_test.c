@@ -227,6 +227,7 @@ static void a_windows_length(void **state)
     assert_int_equal(moves_after(10, 2000), 10000); /* no longer than ten, with four at least */
     assert_int_equal(moves_after(10, 2500), 10000);
     assert_int_equal(moves_after(100, 5000), 0); /* two or three say nothing */
+    assert_int_equal(moves_after(100, 3400), 0);
 }
 
 static void long_calls_make_long_windows(void **state)
@@ -271,6 +272,53 @@ static void classes_have_bases_of_their_own(void **state)
     feed(&l, "new", 10, 1, &now); /* those that there is no room for share one */
     feed(&l, "newer", 30, 1, &now);
     assert_true(l.slowdown > 2.9 && l.slowdown < 3.1);
+}
+
+/* What was seen before it stood still, or before its target was away, is not half a window. */
+static void a_window_begun_before_is_forgotten(void **state)
+{
+    (void)state;
+    for (int restart = 0; restart < 2; restart++) {
+        int64_t now = 0;
+        struct limit l = made(0, 0);
+        for (int i = 0; i < 7; i++) {
+            struct limit_result r = answer("a", 50, now += 100);
+            limit_result(&l, &r, now);
+        }
+        assert_int_equal(l.window.results, 7);
+        if (restart)
+            limit_restart(&l, now);
+        else
+            limit_disturbed(&l, now);
+        assert_int_equal(l.window.results, 0);
+    }
+}
+
+/* The first window after the return of its target says nothing of those before. */
+static void slow_after_a_return(void **state)
+{
+    (void)state;
+    int64_t now = 0;
+    struct limit l = grown(16, &now);
+    limit_restart(&l, now);
+    window(&l, (struct kinds){.answered = 40, .rtt_ms = 200}, &now);
+    assert_int_equal(limit_permits(&l, now), 1);
+    assert_non_null(strstr(limit_why(&l), "slowly"));
+}
+
+static void one_at_once(void **state)
+{
+    (void)state;
+    int64_t now = 0;
+    struct limit l = made(1, 0);
+    assert_true(l.slowdown == 1);
+    feed(&l, "a", 50, 4, &now);
+    assert_int_equal(limit_permits(&l, now), 1);
+    l = made(0, 1);
+    assert_int_equal(limit_permits(&l, now), 1);
+    assert_string_equal(limit_why(&l), "fixed by the configuration");
+    limit_set(&l, 0, 1);
+    assert_string_equal(limit_why(&l), "fixed by the configuration");
 }
 
 static void given_and_found_again(void **state)
@@ -321,6 +369,9 @@ int main(void)
         cmocka_unit_test(long_calls_make_long_windows),
         cmocka_unit_test(full_of_refusals_it_does_not_wait),
         cmocka_unit_test(classes_have_bases_of_their_own),
+        cmocka_unit_test(a_window_begun_before_is_forgotten),
+        cmocka_unit_test(slow_after_a_return),
+        cmocka_unit_test(one_at_once),
         cmocka_unit_test(given_and_found_again),
         cmocka_unit_test(in_flight_is_the_most),
     };
