@@ -146,5 +146,6 @@ void job_reset(struct job *job)
     job->probe_answered = false;
     atomic_store(&job->lease_lost, false);
     atomic_store(&job->fence, false);
+    atomic_store(&job->at_work, false);
     atomic_store(&job->wire_until_ms, WIRE_NEVER);
 }

@@ -3,7 +3,7 @@
  *
  * Ownership moves with the job: the core thread makes it (aws/sqs.c) and frees it, a worker
  * has it between pool's `run` and the verdict. Each side reads and writes only while it has
- * the job, except `fence` and `wire_until_ms`, which are atomics that both sides use. */
+ * the job, except `fence`, `wire_until_ms` and `at_work`, which are atomics that both sides use. */
 #ifndef JOB_H
 #define JOB_H
 
@@ -47,13 +47,15 @@ enum outcome {
     OUTCOME_RELEASE, /* visible again now: it did not run, or was cancelled before it sent */
 };
 
+enum { JOB_WORKER_STUCK = -1 }; /* it is stuck in C code, and others may have its number by now */
+
 /* What `wire_until_ms` says besides a time. */
 enum { WIRE_NEVER = 0, WIRE_ANSWERED = 1 };
 
 struct job {
     struct list node; /* the list it waits in */
     void *home;       /* flow's record of the message; nobody else looks at it */
-    int worker;       /* index of the worker that has it */
+    int worker;       /* index of the worker that has it, or JOB_WORKER_STUCK; the core's */
 
     /* The message, read only from here on. All strings live in `message`. */
     struct json_object *message; /* SQS's message object; owned, freed by job_free */
@@ -81,6 +83,10 @@ struct job {
      * knows without asking whether a fenced job can still touch the target. */
     atomic_bool fence;
     _Atomic int64_t wire_until_ms;
+
+    /* Set by the worker while the handler's code runs for it, and does not wait: of the jobs of a
+     * worker that is stuck in C code, the one that is to blame. */
+    atomic_bool at_work;
 
     /* Set and cleared by the core: others may have received the message. The next binding of its
      * task that waits raises `lease_lost` (contract 5.4). */

@@ -68,6 +68,14 @@ static inline struct list *list_pop(struct list *head)
     return node;
 }
 
+static inline int list_length(const struct list *head)
+{
+    int n = 0;
+    for (const struct list *node = head->next; node != head; node = node->next)
+        n++;
+    return n;
+}
+
 /* Moves everything in `from` to the tail of `to`. */
 static inline void list_splice(struct list *to, struct list *from)
 {

@@ -80,6 +80,9 @@ static void put_workers(struct buf *b, struct json_object *s, struct json_object
     struct json_object *list = member(s, "worker_list");
     buf_printf(b, "  workers   %" PRId64 " of %" PRId64 " busy, %" PRId64 " of %" PRId64 " slots\n",
                number(w, "busy"), number(w, "all"), number(w, "slots_busy"), number(w, "slots"));
+    if (number(w, "stuck") > 0)
+        buf_printf(b, "            %" PRId64 " got stuck in C code so far: the log says which\n",
+                   number(w, "stuck"));
     for (size_t i = 0; list && i < json_object_array_length(list); i++) {
         struct json_object *one = json_object_array_get_idx(list, i);
         if (seconds(one, "in_one_turn_s") >= LONG_TURN_S)

@@ -22,6 +22,7 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
     claims_init(f);
     dlq_init(f);
     settle_init(f);
+    abandon_init(f);
     drain_init(f);
     if (table_init(&f->in_hand) != 0 || keys_init(f) != 0 || table_init(&f->targets.by_name) != 0 ||
         until_empty_init(f) != 0 || group_init(f) != 0 || dispatch_init(f) != 0) {
@@ -33,10 +34,10 @@ struct flow *flow_new(const struct flow_options *options, const struct seam *sea
 
 static void stop_timers(struct flow *f)
 {
-    struct timer *timers[] = {&f->intake.timer,  &f->limits.tick,    &f->limits.again,
-                              &f->leases.timer,  &f->settle.linger,  &f->settle.again,
-                              &f->drain.cut,     &f->drain.deadline, &f->claims.timer,
-                              &f->failures.timer};
+    struct timer *timers[] = {&f->intake.timer,   &f->limits.tick,    &f->limits.again,
+                              &f->leases.timer,   &f->settle.linger,  &f->settle.again,
+                              &f->drain.cut,      &f->drain.deadline, &f->claims.timer,
+                              &f->failures.timer, &f->abandoned.timer};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++)
         flow_stop(f, timers[i]);
 }

@@ -12,8 +12,9 @@ int dispatch_init(struct flow *f)
     f->dispatch.workers = workers;
     list_init(&f->dispatch.buffered);
     f->dispatch.busy = calloc((size_t)workers, sizeof *f->dispatch.busy);
+    f->dispatch.away = calloc((size_t)workers, sizeof *f->dispatch.away);
     f->dispatch.outgoing = calloc((size_t)workers, sizeof *f->dispatch.outgoing);
-    if (!f->dispatch.busy || !f->dispatch.outgoing)
+    if (!f->dispatch.busy || !f->dispatch.away || !f->dispatch.outgoing)
         return -1;
     for (int i = 0; i < workers; i++)
         list_init(&f->dispatch.outgoing[i]);
@@ -23,6 +24,7 @@ int dispatch_init(struct flow *f)
 void dispatch_free(struct flow *f)
 {
     free(f->dispatch.busy);
+    free(f->dispatch.away);
     free(f->dispatch.outgoing);
 }
 
@@ -62,6 +64,8 @@ static int pick_worker(const struct flow *f)
     int idle = -1;
     for (int i = 0; i < f->dispatch.workers; i++) {
         int busy = f->dispatch.busy[i];
+        if (f->dispatch.away[i])
+            continue;
         if (busy > 0 && busy < f->seam.workers.slots)
             return i;
         if (busy == 0 && idle < 0)

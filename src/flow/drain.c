@@ -3,8 +3,6 @@
  * the wire is not shown to others before that request's timeout has passed. */
 #include "flow/state.h"
 
-#include "policy/retry.h"
-
 enum {
     CUT_POLLS_MS = 1000,
     FLUSH_MS = 10000, /* for the last settlements, after the handlers' time */
@@ -28,47 +26,6 @@ static void give_back_unstarted(struct flow *f)
     }
     target_unpark_all(f, give_back);
     group_drain(f);
-    settle_flush(f);
-}
-
-/* Seconds until others may see a message whose handler was abandoned. */
-static int hidden_for_s(struct flow *f, const struct message *m)
-{
-    int64_t until_ms = atomic_load(&m->job->wire_until_ms);
-    if (until_ms == WIRE_NEVER || until_ms == WIRE_ANSWERED)
-        return 0;
-    int64_t now = flow_now(f);
-    int64_t left_s = until_ms > now ? (until_ms - now + 999) / 1000 + 1 : 0;
-    return retry_clamp_s(left_s, now - m->received_ms);
-}
-
-static void abandon(struct flow *f, struct message *m)
-{
-    atomic_store(&m->job->fence, true); /* before the wire is looked at: job.h */
-    f->seam.workers.ops->cancel(f->seam.workers.self, m->job);
-    int visibility_s = hidden_for_s(f, m);
-    log_with(LOG_WARN, "given up in the middle: left to another run", LF_TEXT("id", m->job->id),
-             LF_INT("hidden_s", visibility_s));
-    if (visibility_s > 0) /* no other host may run its key before that either */
-        keys_abandon(f, m);
-    else
-        keys_free(f, m);
-    if (m->lost)
-        message_drop(f, m);
-    else
-        settle_message(f, m, SETTLE_RELEASE, visibility_s);
-}
-
-static void abandon_running(struct flow *f)
-{
-    for (size_t i = 0; i <= f->in_hand.mask; i++) {
-        for (struct table_node *n = f->in_hand.buckets[i], *next; n; n = next) {
-            next = n->next;
-            struct message *m = table_entry(n, struct message, by_id);
-            if (m->state == RUNNING)
-                abandon(f, m);
-        }
-    }
     settle_flush(f);
 }
 

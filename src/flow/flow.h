@@ -166,6 +166,13 @@ struct flow_load {
 };
 void flow_look_at_load(struct flow *f, struct flow_load *load);
 
+/* A worker does not come back from C code. What it runs is fenced and given up: the message that
+ * is to blame is retried after a backoff, its neighbours are released, each when no request of its
+ * own can be on the wire any more. Verdicts on them may still come, and change nothing. The worker
+ * is given nothing until another one is ready in its place. */
+void flow_worker_stuck(struct flow *f, int worker);
+void flow_worker_back(struct flow *f, int worker);
+
 /* Workers 0 … n - 1 may be given jobs from now on; at the start all of the seam's. */
 void flow_set_workers(struct flow *f, int n);
 

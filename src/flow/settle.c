@@ -104,7 +104,7 @@ static void log_settled(struct flow *f, const struct message *m)
     bool ran = !m->out && job->ran;
     bool again = m->kind == SETTLE_RETRY || m->kind == SETTLE_KEEP;
     bool failed = again || m->kind == SETTLE_REJECT;
-    enum telling telling = failed || m->lost ? failures_line(f, m) : TELL_ALL;
+    enum telling telling = !m->out && (failed || m->lost) ? failures_line(f, m) : TELL_ALL;
     char trace[TRACE_BYTES];
     if (telling == TELL_NOT)
         return;

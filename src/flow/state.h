@@ -84,6 +84,7 @@ struct message {
     struct group *group;  /* of a FIFO queue; NULL: on its own, or being given back */
     struct list in_group; /* its place in there */
     int failures;         /* runs that failed by themselves since it was received */
+    bool to_blame;        /* its worker does not come back from its handler */
     bool deleted;         /* the queue has confirmed it */
 
     struct copy_call *copy; /* on the wire, in state COPYING */
@@ -261,6 +262,7 @@ struct flow {
         struct list buffered;
         int workers;           /* that may be given jobs */
         bool full;             /* all of their slots were taken */
+        bool *away;            /* per worker: it is stuck, and none has taken its place yet */
         int64_t all_completed; /* since the start */
         int *busy;             /* per worker */
         struct list *outgoing; /* per worker, filled and emptied within one pass */
@@ -335,6 +337,11 @@ struct flow {
         struct table retries;
         bool came_empty;
     } empty;
+
+    struct { /* abandon.c */
+        struct timer timer;
+        int64_t next_ms; /* until the next one of them can be settled */
+    } abandoned;
 
     struct { /* drain.c */
         bool draining;
@@ -507,6 +514,10 @@ void until_empty_free(struct flow *f);
 void until_empty_retry(struct flow *f, const char *id, int visibility_s);
 void until_empty_received(struct flow *f, const char *id);
 void until_empty_poll(struct flow *f, bool came_empty);
+
+/* abandon.c: messages that are given up in the middle of their run. */
+void abandon_init(struct flow *f);
+void abandon_running(struct flow *f); /* all of them, now: the host leaves */
 
 /* drain.c: ends the flow when nothing is left to wait for. */
 void drain_init(struct flow *f);

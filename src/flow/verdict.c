@@ -121,23 +121,30 @@ static void verdict(struct flow *f, struct message *m)
     }
 }
 
+static void count_home(struct flow *f, const struct job *job)
+{
+    f->dispatch.busy[job->worker]--;
+    f->dispatch.running--;
+    f->dispatch.completed++;
+    f->dispatch.all_completed++;
+    limits_ran(f, job);
+}
+
 void flow_verdicts(struct flow *f, struct list *jobs)
 {
     struct list *node;
     while ((node = list_pop(jobs))) {
         struct job *job = list_entry(node, struct job, node);
         struct message *m = job->home;
-        f->dispatch.busy[job->worker]--;
-        f->dispatch.running--;
-        f->dispatch.completed++;
-        f->dispatch.all_completed++;
-        limits_ran(f, job);
+        bool stuck = job->worker == JOB_WORKER_STUCK;
+        if (!stuck)
+            count_home(f, job);
         if (!m) { /* settled without waiting for its worker */
             job_free(job);
             continue;
         }
         m->out = false;
-        if (m->state == RUNNING) /* otherwise a drain that ran out of time has decided */
+        if (m->state == RUNNING && !stuck) /* otherwise it was given up, and that has decided */
             verdict(f, m);
     }
     storm_check_end(f);

@@ -72,14 +72,6 @@ int flow_worker_running(const struct flow *f, int worker)
     return worker >= 0 && worker < f->seam.workers.count ? f->dispatch.busy[worker] : 0;
 }
 
-static int count(const struct list *messages)
-{
-    int n = 0;
-    list_for_each (node, messages)
-        n++;
-    return n;
-}
-
 void flow_each_target(const struct flow *f, void (*each)(void *arg, const struct target_view *),
                       void *arg)
 {
@@ -89,7 +81,7 @@ void flow_each_target(const struct flow *f, void (*each)(void *arg, const struct
             if (t->storm)
                 continue;
             struct target_view view = {.name = t->name,
-                                       .parked = count(&t->parked),
+                                       .parked = list_length(&t->parked),
                                        .limit = limit_permits(&t->limit, flow_now(f)),
                                        .limit_why = limit_why(&t->limit),
                                        .wait_ms = limits_blocked_ms(f, t),

@@ -8,6 +8,7 @@
 #include "flow/flow.h"
 #include "net/httpd.h"
 #include "ops/admin_socket.h"
+#include "ops/handler_vm.h"
 #include "ops/health.h"
 #include "ops/metrics.h"
 #include "ops/running.h"
@@ -27,7 +28,6 @@ enum {
     IDLE_S = 30,
     EXCHANGE_S = 10,
     RECEIVE_SPARE_S = 10, /* over the long poll; aws/sqs.c */
-    TURN_MAX_MS = 60000,  /* over what handlers may take of a worker's CPU */
 };
 
 /* One of the two servers. */
@@ -111,12 +111,12 @@ static struct health_facts facts_of(const struct running *r)
 {
     const struct conf *c = r->conf;
     struct health_facts f = {.stopping = r->stopping,
+                             .stuck = r->stuck,
                              .receive_max_ms = (c->queue.wait + RECEIVE_SPARE_S) * INT64_C(1000),
-                             .turn_max_ms =
-                                 TURN_MAX_MS + (int64_t)(c->limits.cpu * c->slots * 1000)};
+                             .turn_max_ms = 2 * handler_stuck_ms(c)};
     struct worker_view worker;
     for (int i = 0; r->pool && pool_look(r->pool, i, &worker); i++)
-        if (worker.in_one_turn_ms > f.turn_ms)
+        if (!worker.fenced && worker.in_one_turn_ms > f.turn_ms)
             f.turn_ms = worker.in_one_turn_ms;
     if (r->flow) {
         struct flow_view v;

@@ -16,7 +16,11 @@ static const char *queue_name(const struct conf *c)
     return slash ? slash + 1 : c->queue.url ? c->queue.url : c->queue.name;
 }
 
-enum { IDLE_CONNECTION_S = 25 };
+enum {
+    IDLE_CONNECTION_S = 25,
+    STUCK_MS = 3000, /* a load phase, a collection of garbage */
+    STUCK_TIMES_CPU = 20,
+};
 
 struct fetch_options handler_fetch_options(const struct conf *c)
 {
@@ -49,6 +53,11 @@ unsigned handler_unwraps_kindly(const struct conf *c)
 {
     unsigned unwrap = handler_unwraps(c);
     return unwrap ? unwrap | UNWRAP_ELSE_BARE : 0;
+}
+
+int64_t handler_stuck_ms(const struct conf *c)
+{
+    return STUCK_MS + (int64_t)(STUCK_TIMES_CPU * 1000 * c->limits.cpu * c->slots);
 }
 
 struct vm_options handler_vm_options(const struct conf *c, const char *handler_path)

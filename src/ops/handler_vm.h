@@ -11,6 +11,10 @@
  * has read it; otherwise the vm reads the file. */
 struct vm_options handler_vm_options(const struct conf *c, const char *handler_path);
 
+/* A worker that has not looked up for so long is stuck in C code: many times what the messages in
+ * its slots may use of the CPU, since other programs want it too. */
+int64_t handler_stuck_ms(const struct conf *c);
+
 /* How workers, and a handler that runs alone, reach the network. */
 struct fetch_options handler_fetch_options(const struct conf *c);
 struct tokens_options handler_tokens_options(const struct conf *c);

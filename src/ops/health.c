@@ -16,6 +16,8 @@ const char *health_dead(const struct health_facts *f)
 
 const char *health_unready(const struct health_facts *f)
 {
+    if (f->stuck)
+        return "stopping: workers got stuck in C code, it has to start anew";
     if (f->stopping)
         return "stopping";
     if (!f->flow)

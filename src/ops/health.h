@@ -12,13 +12,14 @@
 struct health_facts {
     bool flow;              /* there is one: the handler is loaded, the queue known */
     bool stopping;          /* draining, or told to before it had begun */
+    bool stuck;             /* it leaves because workers got stuck */
     bool answered;          /* the queue has, once */
     bool usable;            /* its last answer was no refusal and no silence */
     bool held;              /* receiving is held for a reason */
     int64_t silent_ms;      /* since a receive ended or began */
     int64_t receive_max_ms; /* how long one may take */
-    int64_t turn_ms;        /* the longest turn of a worker that has not ended yet */
-    int64_t turn_max_ms;    /* how long handlers may take of a worker */
+    int64_t turn_ms;        /* the longest turn of a worker that has not ended yet, nor is fenced */
+    int64_t turn_max_ms;    /* by then the pool should have fenced it */
 };
 
 /* NULL: well. Otherwise what is wrong, as a static sentence. */

@@ -237,15 +237,16 @@ static void work(struct host *h)
         host_turn(h);
 }
 
-/* False: a worker is stuck in C code and still uses what we would free. */
-static bool stop(struct host *h)
+/* Unless the pool is freed a worker is stuck in C code and still uses what we would free. */
+static enum pool_end stop(struct host *h)
 {
     admin_free(h->admin);
     h->admin = NULL;
     file_watch_free(h->watch);
     scaler_stop(&h->scaler);
-    if (!pool_free(h->pool))
-        return false;
+    enum pool_end end = pool_free(h->pool);
+    if (end != POOL_FREED)
+        return end;
     h->pool = NULL;
     tokens_free(h->tokens);
     shared_store_free(&h->shared);
@@ -261,7 +262,7 @@ static bool stop(struct host *h)
     metrics_free(h->metrics);
     reload_free(&h->reload);
     free(h->couple);
-    return true;
+    return POOL_FREED;
 }
 
 int host_run(const struct host_options *options)
@@ -278,9 +279,12 @@ int host_run(const struct host_options *options)
     } else if (h.flow) {
         work(&h);
     }
-    if (!stop(&h)) {
+    enum pool_end end = stop(&h);
+    if (end == POOL_STUCK) {
         log_warn("a worker did not end: its handler is stuck in C code");
         _exit(h.exit_code ? h.exit_code : EXIT_STUCK);
     }
+    if (end == POOL_FENCED) /* its messages were settled when it got stuck */
+        _exit(h.exit_code);
     return h.exit_code;
 }

@@ -47,6 +47,34 @@ static void on_ask_token(void *arg, struct token_request *request)
     tokens_request(h->tokens, request);
 }
 
+static void on_stuck(void *arg, int worker)
+{
+    struct host *h = arg;
+    if (h->flow)
+        flow_worker_stuck(h->flow, worker);
+}
+
+static void on_back(void *arg, int worker)
+{
+    struct host *h = arg;
+    if (h->flow)
+        flow_worker_back(h->flow, worker);
+}
+
+/* Whoever watches the process starts another one. */
+static void on_given_up(void *arg)
+{
+    struct host *h = arg;
+    struct flow_view v = {0};
+    if (h->flow && !h->ended)
+        flow_look(h->flow, &v);
+    h->running.stuck = h->running.stopping = true;
+    if (!h->flow)
+        h->stopping = true;
+    else if (!h->ended && !v.draining)
+        flow_drain(h->flow);
+}
+
 static void on_token_answer(void *arg, struct token_request *request)
 {
     struct host *h = arg;
@@ -113,7 +141,7 @@ static void on_ended(void *arg, enum flow_end end, const char *text)
 {
     struct host *h = arg;
     h->ended = true;
-    h->exit_code = exit_code_of(end);
+    h->exit_code = h->running.stuck ? EXIT_STUCK : exit_code_of(end);
     if (end == FLOW_UNREACHABLE || end == FLOW_REFUSED)
         log_error("%s", text);
     else if (end != FLOW_DRAINED || *text)
@@ -182,7 +210,8 @@ int host_make_pool(struct host *h, struct bundle *handler, struct err *e)
     o.vm.board = &h->board;
     o.bundle = handler;
     o.fetch = handler_fetch_options(c);
-    struct pool_events events = {h, on_verdicts, on_ask_token};
+    o.stuck_ms = handler_stuck_ms(c);
+    struct pool_events events = {h, on_verdicts, on_ask_token, on_stuck, on_back, on_given_up};
     h->pool = h->running.pool = pool_new(h->loop, &o, &events, e);
     return h->pool ? 0 : -1;
 }

@@ -10,6 +10,7 @@
 #include "ops/reload.h"
 #include "ops/running.h"
 #include "ops/scaler.h"
+#include "pool/pool.h"
 
 #include <string.h>
 
@@ -228,6 +229,9 @@ void metrics_write(const struct running *r, struct buf *out)
         flow_look(r->flow, &view);
         write_counts(out, flow_counts(r->flow));
         write_view(out, &view);
+        one(out, PREFIX "workers_stuck_total", METRIC_COUNTER,
+            "Workers that did not come back from C code; the second one ends the process.",
+            pool_stuck(r->pool));
         write_targets(out, r);
         write_queue(out, r);
     }

@@ -24,6 +24,7 @@ struct running {
     struct flow *flow;           /* NULL: not there yet */
     const struct scaler *scaler; /* NULL: not there yet */
     bool stopping;
+    bool stuck; /* more workers got stuck in C code than are replaced: it leaves with 70 */
 };
 
 enum { WRITER_CORE = 0 }; /* of the metrics; workers follow */

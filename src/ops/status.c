@@ -92,13 +92,14 @@ static void put_in_hand(struct buf *b, const struct flow_view *v)
     buf_char(b, '}');
 }
 
-static void put_workers(struct buf *b, const struct flow_view *v)
+static void put_workers(struct buf *b, const struct flow_view *v, int stuck)
 {
     open_object(b, "workers");
     put_int(b, "all", v->workers);
     put_int(b, "busy", v->workers_busy);
     put_int(b, "slots", v->slots);
     put_int(b, "slots_busy", v->running);
+    put_int(b, "stuck", stuck);
     buf_char(b, '}');
 }
 
@@ -115,8 +116,9 @@ static void put_counts(struct buf *b, const struct flow_counts *c)
     buf_char(b, '}');
 }
 
-static void put_flow(struct buf *b, const struct flow *f)
+static void put_flow(struct buf *b, const struct running *r)
 {
+    const struct flow *f = r->flow;
     struct flow_view v;
     flow_look(f, &v);
     const char *state = v.draining    ? "stopping"
@@ -129,7 +131,7 @@ static void put_flow(struct buf *b, const struct flow *f)
     put_time(b, "last_receive", v.last_answer_wall);
     put_int(b, "polls_open", v.polls_open);
     put_in_hand(b, &v);
-    put_workers(b, &v);
+    put_workers(b, &v, pool_stuck(r->pool));
     put_counts(b, flow_counts(f));
 }
 
@@ -206,7 +208,7 @@ void status_host(const struct running *r, struct buf *out)
     put_reload(out, r->reload);
     put_seconds(out, "up_s", clock_boot_ms() - r->started_ms);
     if (r->flow)
-        put_flow(out, r->flow);
+        put_flow(out, r);
     else
         put_text(out, "state", r->stopping ? "stopping" : "starting");
     put_name(out, "targets");

@@ -1,8 +1,7 @@
-#include "pool/pool.h"
+#include "pool/pool_parts.h"
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "pool/worker.h"
 #include "vm/bundle.h"
 #include "vm/cache.h"
 
@@ -18,31 +17,31 @@ enum {
     LOADING_MAX = 2,    /* workers that load the next generation at once */
 };
 
-struct pool {
-    struct pool_options options;
-    struct pool_events events;
-    struct ev_loop *loop;
-    struct mailbox verdicts;
-    struct mailbox tokens;
-    ev_async state_changed;
-    struct cache *cache;    /* host.cache, of all workers */
-    struct worker *workers; /* `most` of them, and one that tries a new generation out */
-    int most;
-    struct bundle *bundle; /* that workers run */
-    struct bundle *next;   /* that is to replace it, or NULL */
-    enum pool_replacing replacing;
-    struct err refused;
-    int64_t patience_ends_ms;
-    int wanted;
-    bool up;      /* those of the start are ready */
-    bool pending; /* some are starting or ending */
-};
-
 static void on_state(struct ev_loop *loop, ev_async *a, int events)
 {
     (void)loop;
     (void)a;
     (void)events;
+}
+
+static void free_seats(struct worker **workers, int most)
+{
+    for (int i = 0; workers && i <= most; i++)
+        free(workers[i]);
+    free(workers);
+}
+
+static struct worker **make_seats(int most)
+{
+    struct worker **workers = calloc((size_t)most + 1, sizeof *workers);
+    for (int i = 0; workers && i <= most; i++) {
+        workers[i] = calloc(1, sizeof **workers);
+        if (!workers[i]) {
+            free_seats(workers, most);
+            return NULL;
+        }
+    }
+    return workers;
 }
 
 static void release(struct pool *p)
@@ -53,15 +52,18 @@ static void release(struct pool *p)
     cache_free(p->cache);
     bundle_unref(p->bundle);
     bundle_unref(p->next);
-    free(p->workers);
+    ev_timer_stop(p->loop, &p->stuck.watch);
+    free_seats(p->workers, p->most);
     free(p);
 }
 
-static int start(struct pool *p, int index, struct err *e)
+int pool_start(struct pool *p, int index, struct err *e)
 {
-    struct worker *w = &p->workers[index];
+    struct worker *w = p->workers[index];
+    int writer = w->writer ? w->writer : 1 + index;
     memset(w, 0, sizeof *w);
     w->index = index;
+    w->writer = writer;
     w->trial = index == p->most;
     w->bundle = bundle_ref(w->trial ? p->next : p->bundle);
     w->vm_options = &p->options.vm;
@@ -75,6 +77,7 @@ static int start(struct pool *p, int index, struct err *e)
     w->live = worker_start(w, e) == 0;
     if (w->live && !w->trial && p->replacing == REPLACING_PREPARING)
         generations_offer(&w->handler, bundle_ref(p->next));
+    stuck_watch(p);
     return w->live ? 0 : -1;
 }
 
@@ -83,12 +86,12 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
 {
     struct pool *p = calloc(1, sizeof *p);
     int most = options->most > options->workers ? options->most : options->workers;
-    struct worker *workers = calloc((size_t)most + 1, sizeof *workers);
+    struct worker **workers = make_seats(most);
     struct cache *cache = cache_new(CACHE_BYTES);
     if (!p || !workers || !cache) {
         free(p);
         cache_free(cache);
-        free(workers);
+        free_seats(workers, most);
         err_set(e, 0, "no memory for %d workers", options->workers);
         return NULL;
     }
@@ -104,8 +107,9 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
     mailbox_init(&p->tokens, loop);
     ev_async_init(&p->state_changed, on_state);
     ev_async_start(loop, &p->state_changed);
+    stuck_init(p);
     for (int i = 0; i < options->workers; i++) {
-        if (start(p, i, e) != 0) {
+        if (pool_start(p, i, e) != 0) {
             pool_free(p);
             return NULL;
         }
@@ -115,7 +119,7 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
 
 /* ---- more and fewer ---- */
 
-static void retire(struct worker *w)
+void pool_retire(struct worker *w)
 {
     if (atomic_exchange(&w->stop, true))
         return;
@@ -127,7 +131,7 @@ static void reap(struct pool *p)
 {
     p->pending = false;
     for (int i = 0; i < p->most; i++) {
-        struct worker *w = &p->workers[i];
+        struct worker *w = p->workers[i];
         if (!w->live)
             continue;
         int state = atomic_load(&w->state);
@@ -152,23 +156,27 @@ void pool_want(struct pool *p, int workers)
     p->wanted = workers < p->most ? workers : p->most;
     p->pending = true;
     for (int i = 0; i < p->wanted; i++) {
-        if (p->workers[i].live)
+        if (p->workers[i]->live)
             continue;
-        if (start(p, i, &e) == 0)
+        if (pool_start(p, i, &e) == 0)
             continue;
         log_with(LOG_ERROR, "no further worker can be started", LF_TEXT("error", e.text));
         break;
     }
     for (int i = p->wanted; i < p->most; i++)
-        if (p->workers[i].live)
-            retire(&p->workers[i]);
+        if (p->workers[i]->live)
+            pool_retire(p->workers[i]);
+}
+
+static bool is_usable(const struct worker *w)
+{
+    return w->live && !atomic_load(&w->stop) && atomic_load(&w->state) == WORKER_READY;
 }
 
 int pool_usable(const struct pool *p)
 {
     int n = 0;
-    while (n < p->most && p->workers[n].live && !atomic_load(&p->workers[n].stop) &&
-           atomic_load(&p->workers[n].state) == WORKER_READY)
+    while (n < p->most && (n == p->stuck.awaited || is_usable(p->workers[n])))
         n++;
     return n;
 }
@@ -177,8 +185,8 @@ int64_t pool_cpu_us(const struct pool *p, int worker)
 {
     clockid_t clock;
     struct timespec t;
-    if (worker >= p->most || !p->workers[worker].live ||
-        pthread_getcpuclockid(p->workers[worker].thread, &clock) != 0 ||
+    if (worker >= p->most || !p->workers[worker]->live ||
+        pthread_getcpuclockid(p->workers[worker]->thread, &clock) != 0 ||
         clock_gettime(clock, &t) != 0)
         return 0;
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
@@ -190,7 +198,7 @@ int pool_replace(struct pool *p, struct bundle *b, struct err *e)
 {
     p->next = b;
     p->refused = (struct err){0};
-    if (start(p, p->most, e) != 0) {
+    if (pool_start(p, p->most, e) != 0) {
         bundle_unref(p->next);
         p->next = NULL;
         return -1;
@@ -201,7 +209,7 @@ int pool_replace(struct pool *p, struct bundle *b, struct err *e)
 }
 
 /* What workers have prepared is dropped with the next offer, or with them. */
-static void refuse(struct pool *p, const struct err *why)
+void pool_refuse(struct pool *p, const struct err *why)
 {
     p->refused = *why;
     p->replacing = REPLACING_REFUSED;
@@ -221,9 +229,9 @@ static void offer_to_some(struct pool *p)
 {
     int loading = 0;
     for (int i = 0; i < p->most; i++)
-        loading += takes_part(&p->workers[i]) && atomic_load(&p->workers[i].handler.loading);
+        loading += takes_part(p->workers[i]) && atomic_load(&p->workers[i]->handler.loading);
     for (int i = 0; i < p->most && loading < LOADING_MAX; i++) {
-        struct worker *w = &p->workers[i];
+        struct worker *w = p->workers[i];
         if (!takes_part(w) || w->handler.asked == bundle_serial(p->next))
             continue;
         generations_offer(&w->handler, bundle_ref(p->next));
@@ -234,14 +242,14 @@ static void offer_to_some(struct pool *p)
 
 static void look_at_trial(struct pool *p)
 {
-    struct worker *w = &p->workers[p->most];
+    struct worker *w = p->workers[p->most];
     if (!w->live || !atomic_load(&w->done) || !worker_join(w, JOIN_MS))
         return;
     w->live = false;
     if (p->replacing != REPLACING_TRIAL)
         return; /* it took too long */
     if (atomic_load(&w->state) != WORKER_READY) {
-        refuse(p, &w->error);
+        pool_refuse(p, &w->error);
         return;
     }
     bundle_seal(p->next);
@@ -257,10 +265,10 @@ static void go_over(struct pool *p)
     p->next = NULL;
     p->replacing = REPLACING_DONE;
     for (int i = 0; i < p->most; i++) {
-        if (!takes_part(&p->workers[i]))
+        if (!takes_part(p->workers[i]))
             continue;
-        generations_want(&p->workers[i].handler, serial);
-        worker_nudge(&p->workers[i]);
+        generations_want(&p->workers[i]->handler, serial);
+        worker_nudge(p->workers[i]);
     }
 }
 
@@ -268,11 +276,11 @@ static void look_at_workers(struct pool *p)
 {
     uint32_t serial = bundle_serial(p->next);
     for (int i = 0; i < p->most; i++) {
-        struct worker *w = &p->workers[i];
+        struct worker *w = p->workers[i];
         if (!takes_part(w))
             continue;
         if (atomic_load(&w->handler.refused) == serial) {
-            refuse(p, &w->handler.error);
+            pool_refuse(p, &w->handler.error);
             return;
         }
         if (atomic_load(&w->handler.prepared) != serial)
@@ -289,8 +297,8 @@ static void lose_patience(struct pool *p)
                                             : "a worker did not get ready",
             REPLACE_MS / 1000);
     if (p->replacing == REPLACING_TRIAL)
-        retire(&p->workers[p->most]);
-    refuse(p, &e);
+        pool_retire(p->workers[p->most]);
+    pool_refuse(p, &e);
 }
 
 static void replace_turn(struct pool *p)
@@ -318,7 +326,7 @@ enum pool_replacing pool_replacing(struct pool *p, struct err *e)
 bool pool_two(const struct pool *p)
 {
     for (int i = 0; i <= p->most; i++)
-        if (p->workers[i].live && (i == p->most || atomic_load(&p->workers[i].handler.two)))
+        if (p->workers[i]->live && (i == p->most || atomic_load(&p->workers[i]->handler.two)))
             return true;
     return false;
 }
@@ -327,6 +335,7 @@ bool pool_two(const struct pool *p)
 
 void pool_turn(struct pool *p)
 {
+    stuck_turn(p);
     if (p->up && p->pending)
         reap(p);
     replace_turn(p);
@@ -335,19 +344,27 @@ void pool_turn(struct pool *p)
     mailbox_take(&p->tokens, &mail);
     while ((node = list_pop(&mail)))
         p->events.ask_token(p->events.arg, list_entry(node, struct token_request, node));
-    if (mailbox_take(&p->verdicts, &mail))
+    if (mailbox_take(&p->verdicts, &mail)) {
+        p->stuck.out -= list_length(&mail);
         p->events.verdicts(p->events.arg, &mail);
+    }
 }
 
 enum pool_state pool_state(struct pool *p, struct err *e)
 {
     enum pool_state state = POOL_READY;
     for (int i = 0; i < p->most; i++) {
-        if (!p->workers[i].live)
+        if (!p->workers[i]->live)
             continue;
-        int s = atomic_load(&p->workers[i].state);
+        if (p->workers[i]->fenced) {
+            err_set(e, 0,
+                    "the handler does not come back from C code when it is loaded. Likely: %s",
+                    stuck_likely);
+            return POOL_FAILED;
+        }
+        int s = atomic_load(&p->workers[i]->state);
         if (s == WORKER_FAILED) {
-            *e = p->workers[i].error;
+            *e = p->workers[i]->error;
             return POOL_FAILED;
         }
         if (s == WORKER_STARTING)
@@ -361,11 +378,12 @@ bool pool_look(const struct pool *p, int worker, struct worker_view *view)
 {
     static const char *const names[] = {
         [WORKER_STARTING] = "starting", [WORKER_READY] = "ready", [WORKER_FAILED] = "failed"};
-    if (worker < 0 || worker >= p->most || !p->workers[worker].live)
+    if (worker < 0 || worker >= p->most || !p->workers[worker]->live)
         return false;
-    const struct worker *w = &p->workers[worker];
+    const struct worker *w = p->workers[worker];
     int64_t since_ms = atomic_load(&w->busy_since_ms);
-    view->state = names[atomic_load(&w->state)];
+    view->fenced = w->fenced;
+    view->state = w->fenced ? "stuck" : names[atomic_load(&w->state)];
     view->in_one_turn_ms = since_ms ? clock_boot_ms() - since_ms : 0;
     return true;
 }
@@ -373,13 +391,17 @@ bool pool_look(const struct pool *p, int worker, struct worker_view *view)
 static void seam_run(void *self, int worker, struct list *jobs)
 {
     struct pool *p = self;
-    mailbox_post(&p->workers[worker].jobs, jobs);
+    p->stuck.out += list_length(jobs);
+    mailbox_post(&p->workers[worker]->jobs, jobs);
+    stuck_watch(p);
 }
 
 static void seam_cancel(void *self, struct job *job)
 {
     struct pool *p = self;
-    struct worker *w = &p->workers[job->worker];
+    if (job->worker == JOB_WORKER_STUCK)
+        return;
+    struct worker *w = p->workers[job->worker];
     atomic_store(&w->cancels, true);
     worker_nudge(w);
 }
@@ -392,7 +414,7 @@ struct workers pool_seam(struct pool *p)
 
 void pool_token_answer(struct pool *p, struct token_request *request)
 {
-    struct worker *w = &p->workers[request->worker];
+    struct worker *w = p->workers[request->worker];
     if (w->live) {
         mailbox_post_one(&w->tokens, &request->node);
         return;
@@ -411,23 +433,26 @@ static void drop_questions(struct pool *p)
         free(list_entry(node, struct token_request, node));
 }
 
-bool pool_free(struct pool *p)
+enum pool_end pool_free(struct pool *p)
 {
     if (!p)
-        return true;
-    bool all = true;
+        return POOL_FREED;
+    bool stuck = false, fenced = false;
     for (int i = 0; i <= p->most; i++)
-        if (p->workers[i].live)
-            retire(&p->workers[i]);
+        if (p->workers[i]->live)
+            pool_retire(p->workers[i]);
     for (int i = 0; i <= p->most; i++)
-        if (p->workers[i].live)
-            all = worker_join(&p->workers[i], JOIN_MS) && all;
+        if (p->workers[i]->fenced)
+            fenced |= !stuck_has_ended(p->workers[i]);
+        else if (p->workers[i]->live)
+            stuck |= p->workers[i]->live = !worker_join(p->workers[i], JOIN_MS);
+    fenced |= !stuck_join(p);
     struct list jobs;
     list_init(&jobs);
     if (mailbox_take(&p->verdicts, &jobs))
         p->events.verdicts(p->events.arg, &jobs);
     drop_questions(p);
-    if (all)
+    if (!stuck && !fenced)
         release(p);
-    return all;
+    return stuck ? POOL_STUCK : fenced ? POOL_FENCED : POOL_FREED;
 }

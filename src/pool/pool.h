@@ -21,6 +21,7 @@ struct pool_options {
     struct bundle *bundle; /* what they start with; sealed. The pool takes a reference */
     struct fetch_options fetch;
     struct metrics *metrics; /* NULL: nothing is counted; workers write as 1, 2, … */
+    int64_t stuck_ms; /* a worker that has not looked up for so long is stuck in C code; 0: never */
 };
 
 /* What pool_turn delivers. */
@@ -28,6 +29,12 @@ struct pool_events {
     void *arg;
     void (*verdicts)(void *arg, struct list *jobs);              /* takes them all */
     void (*ask_token)(void *arg, struct token_request *request); /* pool_token_answer */
+    /* With `stuck_ms`. A worker is stuck: it is told to end, and the jobs that it has are its own;
+     * verdicts may come late, or never. It may be given nothing more until `back`: another one is
+     * ready in its place. `given_up`: none will be, the process should end. */
+    void (*stuck)(void *arg, int worker);
+    void (*back)(void *arg, int worker);
+    void (*given_up)(void *arg);
 };
 
 /* Starts the threads. NULL: some could not be started; none is left running. */
@@ -43,7 +50,8 @@ enum pool_state pool_state(struct pool *p, struct err *e);
 
 /* What can be seen of a worker from outside. */
 struct worker_view {
-    const char *state;      /* "starting", "ready", "failed" */
+    const char *state;      /* "starting", "ready", "failed", "stuck" */
+    bool fenced;            /* it is that */
     int64_t in_one_turn_ms; /* so long it has been at work without looking up; 0: it waits */
 };
 /* `worker` from 0; false: there is no such worker. */
@@ -80,8 +88,15 @@ bool pool_two(const struct pool *p); /* messages of the generation before still 
 struct workers pool_seam(struct pool *p);
 void pool_token_answer(struct pool *p, struct token_request *request);
 
-/* Ends the threads; the last verdicts are delivered. False: a worker is stuck in C code, the
- * pool cannot be freed and the process should end by _exit. */
-bool pool_free(struct pool *p);
+int pool_stuck(const struct pool *p); /* workers that got stuck, so far */
+
+/* Ends the threads; the last verdicts are delivered. Unless it is freed the process has to end by
+ * _exit. */
+enum pool_end {
+    POOL_FREED,
+    POOL_FENCED, /* not all have ended, and `stuck` was told of those */
+    POOL_STUCK,  /* others did not end either */
+};
+enum pool_end pool_free(struct pool *p);
 
 #endif

@@ -17,6 +17,35 @@ static void on_nudge(struct ev_loop *loop, ev_async *a, int events)
     (void)events;
 }
 
+/* What the loop calls back between is work too. */
+static void on_waits(struct ev_loop *loop, ev_prepare *p, int events)
+{
+    struct worker *w = p->data;
+    (void)loop;
+    (void)events;
+    atomic_store_explicit(&w->busy_since_ms, 0, memory_order_relaxed);
+}
+
+static void on_wakes(struct ev_loop *loop, ev_check *c, int events)
+{
+    struct worker *w = c->data;
+    (void)loop;
+    (void)events;
+    atomic_store_explicit(&w->busy_since_ms, clock_boot_ms(), memory_order_relaxed);
+}
+
+static void start_heartbeat(struct worker *w)
+{
+    ev_prepare_init(&w->waits, on_waits);
+    ev_set_priority(&w->waits, EV_MINPRI);
+    ev_check_init(&w->wakes, on_wakes);
+    ev_set_priority(&w->wakes, EV_MAXPRI);
+    w->waits.data = w->wakes.data = w;
+    ev_prepare_start(w->loop, &w->waits);
+    ev_check_start(w->loop, &w->wakes);
+    atomic_store(&w->busy_since_ms, clock_boot_ms());
+}
+
 static void port_verdict(void *arg, struct job *job)
 {
     struct worker *w = arg;
@@ -86,9 +115,7 @@ static void run_lua(struct worker *w)
 
 static void turn(struct worker *w)
 {
-    atomic_store_explicit(&w->busy_since_ms, 0, memory_order_relaxed);
     ev_run(w->loop, EVRUN_ONCE);
-    atomic_store_explicit(&w->busy_since_ms, clock_boot_ms(), memory_order_relaxed);
     take_mail(w);
     fetch_turn(w->fetch);
     run_lua(w);
@@ -107,7 +134,7 @@ static int open_metrics(struct worker *w)
                                               .type = METRIC_GAUGE};
     if (!w->metrics)
         return 0;
-    w->memory = metrics_open(w->metrics, 1 + w->index, &memory, &w->error);
+    w->memory = metrics_open(w->metrics, w->writer, &memory, &w->error);
     return w->memory ? 0 : -1;
 }
 
@@ -118,7 +145,7 @@ static int prepare(struct worker *w)
                                  .loop = w->loop,
                                  .cache = w->cache,
                                  .metrics = w->metrics,
-                                 .writer = 1 + w->index,
+                                 .writer = w->writer,
                                  .verdict = port_verdict,
                                  .ask_token = port_ask_token};
     if (open_metrics(w) != 0)
@@ -176,6 +203,8 @@ static void *worker_main(void *arg)
 static void release_core_side(struct worker *w)
 {
     ev_async_stop(w->loop, &w->nudge);
+    ev_prepare_stop(w->loop, &w->waits);
+    ev_check_stop(w->loop, &w->wakes);
     struct list left, *node;
     list_init(&left);
     mailbox_take(&w->tokens, &left);
@@ -210,6 +239,7 @@ int worker_start(struct worker *w, struct err *e)
     mailbox_init(&w->tokens, w->loop);
     ev_async_init(&w->nudge, on_nudge);
     ev_async_start(w->loop, &w->nudge);
+    start_heartbeat(w);
     int rc = pthread_create(&w->thread, NULL, worker_main, w);
     if (rc != 0) {
         release_core_side(w);

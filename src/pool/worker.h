@@ -25,13 +25,21 @@ struct worker_home {
 struct worker {
     int index;
     bool live; /* core thread: it was started, and not joined yet */
+
+    /* The core's, of stuck.c. */
+    bool fenced;           /* it is stuck in C code, or was: it ends when it comes back */
+    int64_t seen_since_ms; /* its heartbeat at the last look, unmoved for so long */
+    int64_t unmoved_ms;
+    struct worker *older;
+
     pthread_t thread;
     const struct vm_options *vm_options; /* all but what is the bundle's */
     struct bundle *bundle;               /* the core's reference: to start with */
     bool trial; /* it only tries the handler out, and ends: ready, or failed */
     struct fetch_options fetch_options;
     struct cache *cache;     /* of all workers */
-    struct metrics *metrics; /* NULL: nothing is counted; the worker writes as 1 + index */
+    struct metrics *metrics; /* NULL: nothing is counted */
+    int writer;              /* of them */
     struct worker_home home;
 
     /* From the core. */
@@ -46,11 +54,14 @@ struct worker {
     struct err error;
     atomic_bool done; /* the thread has ended */
 
-    /* To whoever looks: when this turn's work began, CLOCK_BOOTTIME; 0: it waits for events. */
+    /* Its heartbeat, to whoever looks: when this turn's work began, CLOCK_BOOTTIME; 0: it waits for
+     * events. */
     _Atomic int64_t busy_since_ms;
 
     /* The thread's own. */
     struct ev_loop *loop;
+    ev_prepare waits; /* these two set the heartbeat */
+    ev_check wakes;
     struct fetch *fetch;
     struct generations handler; /* in part the core's */
     unsigned told;              /* of the handler's news */

@@ -168,10 +168,17 @@ static void start_clock(struct task *t)
     start_deadline(t);
 }
 
+static void set_at_work(struct task *t, bool at_work)
+{
+    if (t->job)
+        atomic_store_explicit(&t->job->at_work, at_work, memory_order_relaxed);
+}
+
 static void give_verdict(struct task *t)
 {
     struct vm *vm = t->vm;
     struct job *job = t->job;
+    set_at_work(t, false);
     t->job = NULL;
     verdict_give(&t->verdict, job);
     job->generation = vm->options.generation;
@@ -280,6 +287,7 @@ void task_run(struct task *t)
         start_clock(t);
     if (t->job)
         t->job->ran = true;
+    set_at_work(t, true);
     if (t->state == TASK_FRESH && t->job && t->job->envelope.refused) {
         verdict_set(&t->verdict, OUTCOME_REJECT, "envelope", "%s", t->job->envelope.refused);
         end(t);
@@ -292,6 +300,7 @@ void task_run(struct task *t)
         case LUA_YIELD:
             if (t->waiting) {
                 t->state = TASK_SUSPENDED;
+                set_at_work(t, false);
                 return;
             }
             if (t->kill != KILL_NONE) {

@@ -4,6 +4,7 @@ import types
 
 import pytest
 
+from admin import Admin
 from stage import Stage
 
 # What a message does. Each must fail: none may come back and be acked.
@@ -89,3 +90,84 @@ def test_two_dozen_kinds_among_good_messages(scene):
         host.term()
         assert host.wait_exit() == 0, host.text[-3000:]
     assert not [e for e in failed if "it came back" in e.get("reason", "")], failed
+
+
+# Tried by the matcher in C for years, where no limit reaches.
+STUCK = """local host = require "host"
+local M = {}
+function M.handle(msg)
+  local e = msg.json
+  if e.stuck == "always" or e.stuck == "once" and msg.receive_count == 1 then
+    string.find(("a"):rep(5000), (".-"):rep(8) .. "b")
+  end
+  host.sleep(msg.receive_count == 1 and e.sleep or 0)
+end
+return M
+"""
+
+
+def stuck_lines(host):
+    return [e for e in host.log() if "stuck in C code: it is fenced" in e["msg"]]
+
+
+def test_a_worker_stuck_in_c_is_replaced(scene):
+    events = [{"sleep": 30}, {"stuck": "once"}] + [{}] * 4
+    scene.queue.send_many([json.dumps(e) for e in events])
+    with scene.host(scene.handler(STUCK), "--log-format", "json", limits={"cpu": 0.01}, slots=4,
+                    workers={"max": 1}, retry={"base": 1}) as host:
+        def acked():
+            return len({e["id"] for e in host.settled() if e["outcome"] == "ack"}) == len(events)
+        host.wait_for("all of them", acked, 60)
+        admin = Admin(host)
+        status = json.loads(admin.tcp("/api/v1/status")[2])
+        assert status["workers"]["stuck"] == 1
+        assert [w["state"] for w in status["worker_list"]] == ["ready"]
+        assert "luahost_workers_stuck_total 1\n" in admin.tcp("/metrics")[2]
+        assert admin.tcp("/healthz")[0] == admin.tcp("/readyz")[0] == 200
+        blamed = [e for e in host.log() if e.get("blamed") == "yes"]
+        assert [e["outcome"] for e in host.settled() if e["id"] == blamed[0]["id"]] == ["retry", "ack"]
+        host.term()
+        assert host.wait_exit() == 0, host.text[-3000:]
+    assert len(stuck_lines(host)) == len(blamed) == 1
+
+
+def test_the_second_one_ends_the_process(scene):
+    scene.queue.send_many([json.dumps({"stuck": "always"})] * 2 + ["{}"] * 3)
+    with scene.host(scene.handler(STUCK), "--log-format", "json", limits={"cpu": 0.01}, slots=1,
+                    workers={"max": 2}) as host:
+        assert host.wait_exit(60) == 70, host.text[-3000:]
+    assert len(stuck_lines(host)) == 2
+    acked = {e["id"] for e in host.settled() if e["outcome"] == "ack"}
+    retried = {e["id"] for e in host.settled() if e["outcome"] == "retry"}
+    assert len(retried) == 2 and not acked & retried
+    assert sum(scene.queue.counts()) == 5 - len(acked)
+
+
+BESIDE = """local host = require "host"
+local M = {}
+function M.handle(msg)
+  if msg.json.runaway then while true do pcall(function() while true do end end) end end
+  for _ = 1, 5 do host.sleep(0.02) end
+end
+return M
+"""
+
+
+def test_a_runaway_delays_its_neighbours_by_its_cpu_limit(scene):
+    cpu, rounds, alone = 0.5, 4, 0.1
+    events = [{}, {"runaway": True}, {}, {}]  # received together, and run in one worker
+    with scene.host(scene.handler(BESIDE), "--log-format", "json", limits={"cpu": cpu}, slots=4,
+                    workers={"max": 1}, breaker={"storm": 0}, retry={"base": 600, "cap": 900}) as host:
+        delays = []
+        for n in range(1, rounds + 1):
+            scene.queue.send_many([json.dumps(e) for e in events])
+            host.wait_for(f"round {n}", lambda: len(host.settled()) == n * len(events), 60)
+            good = [e for e in host.settled()[-len(events):] if e["outcome"] == "ack"]
+            assert len(good) == len(events) - 1
+            delays.append(max(e["dur_s"] for e in good) - alone)
+        host.term()
+        assert host.wait_exit() == 0, host.text[-3000:]
+    print(f"neighbours were delayed by {delays} s; limits.cpu is {cpu}")
+    assert max(delays) > cpu / 2  # else they did not run beside it
+    assert min(delays) < 3 * cpu, delays  # the limit is CPU, and the machine has other work
+    assert max(delays) < 4 * cpu + 2, delays

@@ -55,13 +55,14 @@ static void what_holds_it_comes_first(void **state)
            "{\"target\":\"http://k:1\",\"state\":\"trying\",\"parked\":3,\"down_s\":130.2},"
            "{\"target\":\"http://m:1\",\"state\":\"open\",\"parked\":0,\"down_s\":4.0}],"
            "\"worker_list\":[{\"worker\":2,\"state\":\"ready\",\"in_one_turn_s\":75.0},"
-           "{\"worker\":3,\"state\":\"failed\",\"in_one_turn_s\":0}],\"workers\":{}}",
+           "{\"worker\":3,\"state\":\"failed\",\"in_one_turn_s\":0}],\"workers\":{\"stuck\":1}}",
            "signups  held: a target is down, http://k:1, for 2 min\n"
            "  handler   h.lua, generation 2\n"
            "  reload    refused: h.lua:3: no\n"
            "  process   host 1, pid 1, up 2 d 7 h\n"
            "  queue     http://q:1/0/signups\n"
            "  workers   0 of 0 busy, 0 of 0 slots\n"
+           "            1 got stuck in C code so far: the log says which\n"
            "            worker 2 has not looked up for 75 s\n"
            "            worker 3 is failed\n"
            "  targets   http://k:1 down for 2 min, being tried, 3 wait for it\n"

@@ -46,6 +46,14 @@ static void receiving_that_stands_still_is_not_alive(void **state)
     expect(&f, "stands still", NULL);
 }
 
+static void who_leaves_for_stuck_workers_is_alive_and_not_ready(void **state)
+{
+    (void)state;
+    struct health_facts f = well;
+    f.stuck = f.stopping = true;
+    expect(&f, NULL, "stuck in C code");
+}
+
 static void a_worker_that_is_stuck_is_not_alive(void **state)
 {
     (void)state;
@@ -89,6 +97,7 @@ int main(void)
         cmocka_unit_test(a_host_that_receives_is_well),
         cmocka_unit_test(receiving_that_stands_still_is_not_alive),
         cmocka_unit_test(a_worker_that_is_stuck_is_not_alive),
+        cmocka_unit_test(who_leaves_for_stuck_workers_is_alive_and_not_ready),
         cmocka_unit_test(an_outage_elsewhere_never_is),
         cmocka_unit_test(starting_and_stopping_are_alive_and_not_ready),
     };

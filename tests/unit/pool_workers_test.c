@@ -4,159 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "pool/pool.h"
-#include "vm/bundle.h"
+#include "pool_scene.h"
 
-#include <ev.h>
-#include <json-c/json.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
-
-enum { JOBS_MAX = 4000 };
-
-static struct {
-    struct ev_loop *loop;
-    struct pool *pool;
-    int home;
-    int outcomes[8];
-    int tokens_asked;
-    const char *token_text; /* NULL: refuse */
-} t;
-
-static void on_verdicts(void *arg, struct list *jobs)
-{
-    (void)arg;
-    struct list *node;
-    while ((node = list_pop(jobs))) {
-        struct job *job = list_entry(node, struct job, node);
-        t.home++;
-        t.outcomes[job->outcome]++;
-        job_free(job);
-    }
-}
-
-static void on_ask(void *arg, struct token_request *req)
-{
-    (void)arg;
-    t.tokens_asked++;
-    if (t.token_text)
-        req->token = token_new(t.token_text, 7, clock_boot_ms() + 60000);
-    else
-        err_set(&req->error, 0, "refused");
-    pool_token_answer(t.pool, req);
-}
-
-static void turn(void)
-{
-    ev_run(t.loop, EVRUN_ONCE | EVRUN_NOWAIT);
-    pool_turn(t.pool);
-}
-
-static void turn_until(bool (*done)(void))
-{
-    int64_t end = clock_boot_ms() + 20000;
-    bool is_done;
-    while (!(is_done = done()) && clock_boot_ms() < end)
-        turn();
-    assert_true(is_done);
-}
-
-static struct err failure;
-
-static bool is_up(void)
-{
-    return pool_state(t.pool, &failure) != POOL_STARTING;
-}
-
-/* As it comes from the load phase: read, and sealed, or not read yet. */
-static struct bundle *make_bundle(const char *handler, uint32_t generation)
-{
-    char folder[] = "/tmp/pool-XXXXXX", path[64];
-    size_t len;
-    struct err e = {0};
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/handler.lua", folder);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(handler, f);
-    fclose(f);
-    struct bundle *b = bundle_new(path, "{}", generation);
-    assert_non_null(bundle_file(b, path, &len, &e));
-    unlink(path);
-    rmdir(folder);
-    if (generation == 1)
-        bundle_seal(b);
-    return b;
-}
-
-static void begin(int workers, int slots, const char *handler)
-{
-    memset(&t, 0, sizeof t);
-    struct err e = {0};
-    assert_int_equal(fetch_global_init(&e), 0);
-    t.loop = ev_loop_new(EVFLAG_AUTO);
-    struct pool_options o = {.workers = workers, .most = 8};
-    o.bundle = make_bundle(handler, 1);
-    o.vm = (struct vm_options){.handler_path = "handler.lua",
-                               .queue_name = "q",
-                               .handler_json = "{}",
-                               .limit_time_s = 10,
-                               .limit_cpu_s = 5,
-                               .limit_memory_bytes = 64 << 20,
-                               .slots = slots,
-                               .http_timeout_ms = 1000,
-                               .http_connect_timeout_ms = 1000,
-                               .http_max_body_bytes = 1 << 20,
-                               .keycloak_url = "http://127.0.0.1:1",
-                               .keycloak_realm = "demo"};
-    o.fetch = (struct fetch_options){
-        .connect_timeout_ms = 1000, .idle_connection_s = 20, .max_connections = 8};
-    struct pool_events events = {NULL, on_verdicts, on_ask};
-    t.pool = pool_new(t.loop, &o, &events, &e);
-    assert_non_null(t.pool);
-    bundle_unref(o.bundle);
-    turn_until(is_up);
-}
-
-static void end(void)
-{
-    assert_true(pool_free(t.pool));
-    ev_loop_destroy(t.loop);
-}
-
-static struct job *make_job(int n)
-{
-    char text[200];
-    snprintf(text, sizeof text,
-             "{\"MessageId\":\"m%d\",\"ReceiptHandle\":\"h%d\",\"Body\":\"{\\\"n\\\":%d}\"}", n, n,
-             n);
-    return job_new(json_tokener_parse(text));
-}
-
-static void give(int worker, int first, int count)
-{
-    struct list jobs;
-    list_init(&jobs);
-    for (int i = 0; i < count; i++) {
-        struct job *job = make_job(first + i);
-        job->worker = worker;
-        list_append(&jobs, &job->node);
-    }
-    struct workers seam = pool_seam(t.pool);
-    seam.ops->run(seam.self, worker, &jobs);
-}
-
-static int wanted;
-
-static bool all_home(void)
-{
-    return t.home >= wanted;
-}
 
 static void jobs_come_home_with_their_verdicts(void **state)
 {
@@ -214,7 +65,7 @@ static void stopping_sends_everything_home(void **state)
           "return { handle = function() host.sleep(9) end }\n");
     give(0, 1, 3);
     give(1, 4, 3);
-    assert_true(pool_free(t.pool));
+    assert_int_equal(pool_free(t.pool), POOL_FREED);
     assert_int_equal(t.home, 6);
     assert_int_equal(t.outcomes[OUTCOME_RELEASE], 6);
     ev_loop_destroy(t.loop);
@@ -275,25 +126,6 @@ static void become(int workers)
     turn_until(has_usable);
 }
 
-static int threads(void)
-{
-    char line[200];
-    int n = 0;
-    FILE *f = fopen("/proc/self/status", "r");
-    while (f && fgets(line, sizeof line, f))
-        sscanf(line, "Threads: %d", &n);
-    if (f)
-        fclose(f);
-    return n;
-}
-
-static int threads_wanted;
-
-static bool threads_are_gone(void)
-{
-    return threads() <= threads_wanted;
-}
-
 static void workers_come_and_go(void **state)
 {
     (void)state;
@@ -335,31 +167,6 @@ static void changes_of_mind(void **state)
 }
 
 /* ---- a new generation ---- */
-
-static enum pool_replacing replaced;
-
-static bool is_replaced(void)
-{
-    replaced = pool_replacing(t.pool, &failure);
-    return replaced == REPLACING_DONE || replaced == REPLACING_REFUSED;
-}
-
-static enum pool_replacing replace(const char *handler, uint32_t generation)
-{
-    struct err e = {0};
-    failure = (struct err){0};
-    assert_int_equal(pool_replace(t.pool, make_bundle(handler, generation), &e), 0);
-    turn_until(is_replaced);
-    return replaced;
-}
-
-static bool is_one(void)
-{
-    return !pool_two(t.pool);
-}
-
-#define HANDLER(body)                                                                              \
-    "local host = require 'host'\nreturn { handle = function(msg)\n" body "\nend }"
 
 static void all_workers_go_over(void **state)
 {
