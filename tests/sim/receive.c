@@ -135,7 +135,7 @@ static void check_receive(struct host *h, const struct queue_receive *q)
           "host %d receives while it can have no token", h->index);
     int in_hand = view_in_hand(h), open = queue_polls_open(h), slots = h->workers * h->slots;
     check_if(sim.closed && h->store_away && !h->unsure, INV_waits,
-             q->max == 1 && open == 0 && in_hand == 0,
+             q->max == 1 && open == 0 && in_hand <= h->homing,
              "host %d receives %d while the store is away, %d are in hand", h->index, q->max,
              in_hand);
     check(INV_permits, q->max >= 1 && q->max <= h->batch && q->wait_s <= h->wait_s,
