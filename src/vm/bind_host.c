@@ -43,6 +43,17 @@ static void check_reason(lua_State *L, int index, const char *function)
                      luaL_typename(L, index));
 }
 
+/* A misspelled `after` would silently be the ordinary backoff. */
+static void check_fields(lua_State *L)
+{
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        if (strcmp(name, "after") != 0 && strcmp(name, "reason") != 0)
+            raise_misuse(L, "host.retry has no field %s: it takes after and reason",
+                         luaL_tolstring(L, -2, NULL));
+    }
+}
+
 /* host.retry{after = seconds, reason = "…"} */
 static int host_retry(lua_State *L)
 {
@@ -55,6 +66,7 @@ static int host_retry(lua_State *L)
     if (!lua_istable(L, 1))
         raise_misuse(L, "host.retry takes a table {after = seconds, reason = \"…\"}, not a %s",
                      luaL_typename(L, 1));
+    check_fields(L);
     lua_getfield(L, 1, "reason");
     lua_getfield(L, 1, "after");
     check_reason(L, 2, "host.retry");
