@@ -77,18 +77,29 @@ static void look_at_handler(const struct look *l)
     bundle_unref(handler);
 }
 
-static void look_at_secret(const struct look *l)
+static void look_at_file(const struct look *l, const char *what, const char *path)
 {
     struct err e = {0};
     struct buf secret;
-    const char *path = l->conf->keycloak.client_secret_file;
-    if (!path || l->conf->keycloak.client_secret)
-        return;
     buf_init(&secret);
     bool bad = conf_read_secret(path, &secret, &e) != 0;
     OPENSSL_cleanse(secret.data, secret.len);
     buf_free(&secret);
-    checklist_add(l->list, bad ? CHECK_BAD : CHECK_OK, "client secret", bad ? e.text : path);
+    checklist_add(l->list, bad ? CHECK_BAD : CHECK_OK, what, bad ? e.text : path);
+}
+
+static void look_at_secrets(const struct look *l)
+{
+    const struct conf *c = l->conf;
+    bool set = c->keycloak.client_secret;
+    if (!set && c->keycloak.client_secret_file)
+        look_at_file(l, "client secret", c->keycloak.client_secret_file);
+    else if (!set && c->keycloak.url)
+        checklist_add(l->list, CHECK_DOUBT, "client secret",
+                      "none is set, so no call of host.keycloak gets a token: set "
+                      "keycloak.client_secret_file or LUAHOST_KEYCLOAK_CLIENT_SECRET");
+    if (c->admin.token_file)
+        look_at_file(l, "admin token", c->admin.token_file);
 }
 
 /* That a region can be told, and that the endpoint is a URL. */
@@ -117,7 +128,7 @@ static void look_at_store(const struct look *l)
 }
 
 static void (*const looks[])(const struct look *) = {
-    look_at_configuration, look_at_queue, look_at_handler, look_at_secret, look_at_store};
+    look_at_configuration, look_at_queue, look_at_handler, look_at_secrets, look_at_store};
 
 /* ---- the command ---- */
 

@@ -47,6 +47,15 @@ def test_each_cross_says_what_to_do(tmp_path):
         assert words in text, text
 
 
+def test_secrets_that_are_not_there(tmp_path):
+    keycloak = {"url": "http://127.0.0.1:9", "realm": "customers", "client_id": "svc"}
+    code, text, _ = check(tmp_path, GOOD, config={"queue": {"url": QUEUE}, "keycloak": keycloak})
+    assert code == 0 and "! client secret" in text and "LUAHOST_KEYCLOAK_CLIENT_SECRET" in text
+    code, text, _ = check(tmp_path, GOOD, config={
+        "queue": {"url": QUEUE}, "admin": {"token_file": "nowhere"}})
+    assert code == 78 and "✗ admin token" in text and "nowhere" in text, text
+
+
 def test_json(tmp_path):
     code, text, _ = check(tmp_path, "error 'not today'", "--json", config={"queue": {"url": QUEUE}})
     assert code == 78
