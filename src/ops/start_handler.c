@@ -25,7 +25,8 @@ static int start(struct host *h, struct bundle *b, struct err *e)
 /* Only what an author can mend by saving is waited for, and not behind a thread that is stuck. */
 static bool can_be_mended(struct host *h, const struct err *e)
 {
-    if (!h->options->mends || h->stopping || e->code != EXIT_CONFIG || !pool_free(h->pool))
+    if (!h->options->mends || h->stopping || e->code != EXIT_CONFIG ||
+        pool_free(h->pool) != POOL_FREED)
         return false;
     h->pool = h->running.pool = NULL;
     return true;

@@ -5,6 +5,7 @@ import urllib.parse
 
 import pytest
 
+import procs
 import sqs
 from stage import Stage
 
@@ -175,7 +176,7 @@ def test_deleted_under_us(scene):
         host.wait_for("an empty queue", scene.queue.is_empty)
         host.term()
         assert host.wait_exit() == 0
-    assert len(scene.dead.receive(10, 1)) == 1
+    assert len(procs.wait_until("the copy", lambda: scene.dead.receive(10, 1), 10)) == 1
 
 
 # ---- what the dead-letter queue does not take: the proxy answers as AWS would
