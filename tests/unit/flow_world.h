@@ -283,8 +283,10 @@ static inline struct job *world_job(const char *id, const char *handle, int rece
 /* The oldest open receive; small polls are spaced, so one may have to be waited for. */
 static inline struct queue_receive *world_take_receive(struct world *w)
 {
-    if (w->receive_count == 0)
+    for (int i = 0; w->receive_count == 0 && i < 100; i++)
         world_pass(w, 30);
+    if (w->receive_count == 0)
+        abort(); /* the test is wrong: nothing is open */
     struct queue_receive *r = w->receives[0];
     memmove(w->receives, w->receives + 1, sizeof *w->receives * (size_t)--w->receive_count);
     return r;
