@@ -71,11 +71,7 @@ static void give_up(struct flow *f, struct message *m)
     if (m->lost)
         message_drop(f, m);
     else if (m->to_blame)
-        settle_message(
-            f, m, SETTLE_RETRY,
-            retry_clamp_s(retry_backoff_s(f->options.retry_base_s, f->options.retry_cap_s,
-                                          m->receive_count + m->reruns, flow_random(f)),
-                          held_ms));
+        settle_message(f, m, SETTLE_RETRY, retry_clamp_s(verdict_backoff_s(f, m), held_ms));
     else
         settle_message(f, m, SETTLE_RELEASE, 0);
 }

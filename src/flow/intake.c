@@ -248,17 +248,9 @@ static void poll_failed(struct flow *f, const struct queue_result *result)
     f->intake.errors++;
 }
 
-static int count(const struct list *jobs)
-{
-    int n = 0;
-    list_for_each (node, jobs)
-        n++;
-    return n;
-}
-
 static void poll_answered(struct flow *f, struct queue_receive *r)
 {
-    int came = count(&r->jobs);
+    int came = list_length(&r->jobs);
     if (f->intake.errors > 0)
         log_info("receiving works again after %d failures", f->intake.errors);
     f->intake.errors = 0;
@@ -278,7 +270,7 @@ static void poll_done(struct queue_receive *r)
 {
     struct poll *p = (struct poll *)((char *)r - offsetof(struct poll, receive));
     struct flow *f = p->flow;
-    rate_refund(&f->intake.rate, r->max - count(&r->jobs));
+    rate_refund(&f->intake.rate, r->max - list_length(&r->jobs));
     p->open = false;
     f->intake.open--;
     f->intake.reserved -= r->max;

@@ -434,6 +434,7 @@ int dispatch_capacity(struct flow *f); /* slots and prefetch */
 
 /* verdict.c: puts a message that ran where its verdict says. */
 void verdict_retry(struct flow *f, struct message *m);
+int verdict_backoff_s(struct flow *f, const struct message *m); /* our own, without its wishes */
 bool verdict_is_exhausted(const struct flow *f, const struct message *m); /* by this failure */
 void verdict_forget(struct flow *f, struct message *m);                   /* its key */
 bool verdict_is_last(const struct flow *f, const struct message *m); /* no receive is left to it */

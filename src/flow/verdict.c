@@ -3,13 +3,18 @@
 
 #include "policy/retry.h"
 
-static int backoff_s(struct flow *f, const struct message *m)
+int verdict_backoff_s(struct flow *f, const struct message *m)
+{
+    return retry_backoff_s(f->options.retry_base_s, f->options.retry_cap_s,
+                           m->receive_count + m->reruns, flow_random(f));
+}
+
+static int delay_s(struct flow *f, const struct message *m)
 {
     const struct job *job = m->job;
     int64_t wanted_s = (job->after_ms + 999) / 1000;
     if (job->after_ms < 0 || job->after_least) {
-        int own_s = retry_backoff_s(f->options.retry_base_s, f->options.retry_cap_s,
-                                    m->receive_count + m->reruns, flow_random(f));
+        int own_s = verdict_backoff_s(f, m);
         wanted_s =
             job->after_ms < 0 ? own_s : retry_least_s(wanted_s, own_s, f->options.retry_cap_s);
     }
@@ -18,11 +23,11 @@ static int backoff_s(struct flow *f, const struct message *m)
 
 void verdict_retry(struct flow *f, struct message *m)
 {
-    int delay_s = backoff_s(f, m);
-    if (group_again(f, m, delay_s))
+    int wait_s = delay_s(f, m);
+    if (group_again(f, m, wait_s))
         return;
     keys_free(f, m);
-    settle_message(f, m, SETTLE_RETRY, delay_s);
+    settle_message(f, m, SETTLE_RETRY, wait_s);
 }
 
 /* Received as often as the queue allows: given back, the queue would move it to the dead-letter
