@@ -58,9 +58,9 @@ class Scene:
         return said_by(self.folder, env=env)
 
 
-@pytest.fixture(params=["real", "sandbox"])
+@pytest.fixture(params=["keycloak", "sandbox"])
 def scene(request, tmp_path):
-    names = (["elasticmq", "elasticmq_sqs", "keycloak"] if request.param == "real"
+    names = (["elasticmq", "elasticmq_sqs", "keycloak"] if request.param == "keycloak"
              else ["sandbox", "sandbox_sqs", "sandbox"])
     made = Scene(tmp_path, *(request.getfixturevalue(n) for n in names))
     made.name = request.param
@@ -76,7 +76,7 @@ def test_all_is_well(scene):
     assert said["redrive policy"] == [("ok", "maxReceiveCount 20")]
     assert said["dead letters"][0][0] == "ok"
     assert said["Keycloak token"][0][0] == "ok"
-    if scene.name == "real":
+    if scene.name == "keycloak":
         assert [(result, text.split(",")[0]) for result, text in said["role"]] == [
             ("ok", "manage-users"), ("ok", "view-users"), ("ok", "view-realm")], said
     else:  # its tokens name none, which is said

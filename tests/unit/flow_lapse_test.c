@@ -86,13 +86,7 @@ static void of_the_last_one_of_a_drain(void **state)
 {
     (void)state;
     for (int draining = 0; draining < 2; draining++) {
-        struct flow_options o = world_options();
-        o.dead_letters = true;
-        world_begin(&w, &o, 1, 1);
-        w.random_set = true;
-        w.random = 10000; /* tries of the copy are far apart */
-        world_bring(&w, 1, 1);
-        world_verdict(&w, "m1", OUTCOME_REJECT);
+        world_begin_copying(&w);
         for (int64_t passed = 0; passed < 29900; passed += 100) {
             if (w.copy_count > 0)
                 world_copied(&w, QUEUE_BUSY);

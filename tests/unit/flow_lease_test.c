@@ -172,13 +172,7 @@ static void a_refused_extension_frees_its_place(void **state)
 {
     (void)state;
     for (int draining = 0; draining < 2; draining++) {
-        struct flow_options o = world_options();
-        o.dead_letters = true;
-        world_begin(&w, &o, 1, 1);
-        w.random_set = true;
-        w.random = 10000;
-        world_bring(&w, 1, 1);
-        world_verdict(&w, "m1", OUTCOME_REJECT);
+        world_begin_copying(&w);
         while (w.batch_count == 0) {
             if (w.copy_count > 0)
                 world_copied(&w, QUEUE_BUSY);

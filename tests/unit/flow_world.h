@@ -360,6 +360,18 @@ static inline void world_verdict(struct world *w, const char *id, enum outcome o
     world_home(w, id, outcome, true);
 }
 
+/* m1 is a dead letter whose copy is about to be sent; tries of it are far apart. */
+static inline void world_begin_copying(struct world *w)
+{
+    struct flow_options o = world_options();
+    o.dead_letters = true;
+    world_begin(w, &o, 1, 1);
+    w->random_set = true;
+    w->random = 10000;
+    world_bring(w, 1, 1);
+    world_verdict(w, "m1", OUTCOME_REJECT);
+}
+
 /* The target's own failure, uncaught. */
 static inline void world_target_failure(struct world *w, const char *id, const char *target)
 {
