@@ -140,13 +140,13 @@ static inline void begin_watched(int workers, int slots, const char *handler, in
                                .limit_cpu_s = 5,
                                .limit_memory_bytes = 64 << 20,
                                .slots = slots,
-                               .http_timeout_ms = 1000,
-                               .http_connect_timeout_ms = 1000,
+                               .http_timeout_ms = 5000,
+                               .http_connect_timeout_ms = 5000,
                                .http_max_body_bytes = 1 << 20,
                                .keycloak_url = "http://127.0.0.1:1",
                                .keycloak_realm = "demo"};
     o.fetch = (struct fetch_options){
-        .connect_timeout_ms = 1000, .idle_connection_s = 20, .max_connections = 8};
+        .connect_timeout_ms = 5000, .idle_connection_s = 20, .max_connections = 8};
     struct pool_events events = {NULL, on_verdicts, on_ask, on_stuck, on_back, on_given_up};
     t.pool = pool_new(t.loop, &o, &events, &e);
     assert_non_null(t.pool);

@@ -45,13 +45,13 @@ static void ends_of_calls(void **state)
         {"/fine", CALL_ANSWERED, -1},        {"/status/404", CALL_ANSWERED, -1},
         {"/status/429", CALL_REFUSED, 7000}, {"/status/503", CALL_REFUSED, 7000},
         {"/status/500", CALL_FAILED, -1},    {"/cut", CALL_FAILED, -1},
-        {"/week", CALL_REFUSED, 900000},     {"/slow/5000", CALL_TIMEOUT, -1},
+        {"/week", CALL_REFUSED, 900000},     {"/slow/20000", CALL_TIMEOUT, -1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rig r;
         char origin[64];
         rig_defaults(&r);
-        r.options.http_timeout_ms = 300;
+        r.options.http_timeout_ms = 1500;
         rig_must_open(&r, asks);
         snprintf(origin, sizeof origin, "http://127.0.0.1:%d", server.port);
         int64_t before = clock_boot_ms();

@@ -244,7 +244,7 @@ static void rig_defaults(struct rig *r)
                                      .limit_memory_bytes = 32 << 20,
                                      .slots = 4,
                                      .http_timeout_ms = 2000,
-                                     .http_connect_timeout_ms = 500,
+                                     .http_connect_timeout_ms = 2000,
                                      .http_max_body_bytes = 1 << 20,
                                      .retry_after_max_ms = 900000,
                                      .keycloak_url = "http://127.0.0.1:1/auth",
@@ -274,7 +274,7 @@ __attribute__((unused)) static int rig_open(struct rig *r, const char *source)
     ev_timer_init(&r->poke, rig_poke, 0.005, 0.005);
     ev_timer_start(r->loop, &r->poke);
     struct fetch_options fo = {
-        .connect_timeout_ms = 500, .idle_connection_s = 20, .max_connections = 16};
+        .connect_timeout_ms = 2000, .idle_connection_s = 20, .max_connections = 16};
     r->fetch = fetch_new(r->loop, &fo, &r->err);
     assert_non_null(r->fetch);
     struct vm_ports ports = {.loop = r->loop,

@@ -173,7 +173,7 @@ static void time_starts_late(void **state)
     (void)state;
     struct rig r;
     rig_defaults(&r);
-    r.options.limit_time_s = 0.3;
+    r.options.limit_time_s = 1;
     r.options.limit_cpu_s = 20;
     rig_must_open(&r, "local host = require 'host'\nfunction handle(msg)\n"
                       "if msg.body == 'bad' then while true do end end\nhost.sleep(0.01) end");
@@ -196,7 +196,7 @@ static void close_runs(void **state)
         struct rig r;
         char source[1024];
         rig_defaults(&r);
-        r.options.limit_time_s = 0.1;
+        r.options.limit_time_s = 0.7; /* and for the question after it */
         snprintf(source, sizeof source,
                  "local host = require 'host'\nlocal seen = ''\nlocal function at_close(c)\n"
                  "return setmetatable({}, {__close = function() seen = seen .. c end}) end\n"

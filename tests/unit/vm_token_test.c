@@ -131,7 +131,7 @@ static void late_answer(void **state)
     (void)state;
     struct rig r;
     rig_defaults(&r);
-    r.options.limit_time_s = 0.3;
+    r.options.limit_time_s = 1;
     rig_must_open(&r, handler);
     struct job *asker = rig_send(&r, "");
     vm_turn(r.vm);
