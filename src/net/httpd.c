@@ -1,14 +1,11 @@
-#include "net/httpd.h"
+#include "net/httpd_parts.h"
 
-#include "base/buf.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "net/http_head.h"
 #include "net/listen.h"
 #include "net/uri.h"
 
 #include <errno.h>
-#include <ev.h>
 #include <microhttpd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,56 +16,8 @@
 #include <unistd.h>
 
 enum {
-    HEADERS_MAX = 100,
     BODY_KEPT_BYTES = 65536,
     CONNECTION_MEMORY_BYTES = 65536,
-    PART_BLOCK_BYTES = 4096,
-    HTTPD_NAME_MAX = 128, /* longer than any path of a Unix socket */
-};
-
-enum state {
-    STATE_NONE,     /* no request on this connection now */
-    STATE_READING,  /* request line read, head or body coming */
-    STATE_READY,    /* whole, in `ready`, connection suspended */
-    STATE_OWNED,    /* with the owner, connection suspended */
-    STATE_ANSWERED, /* resumed, or about to be, with an answer; or to be cut if it has none */
-};
-
-/* A connection with the one request that it can carry at a time. */
-struct httpd_request {
-    struct httpd *h;
-    struct MHD_Connection *connection;
-    int fd;
-    struct list node;  /* in h->connections */
-    struct list queue; /* in h->ready or h->departed */
-    ev_timer deadline; /* libmicrohttpd's own timeout counts silence only: drops keep it off */
-    ev_io departure;   /* it does not see a peer leave a suspended connection either */
-    enum state state;
-    const char *method;
-    struct buf target; /* path, NUL, query */
-    struct buf path;   /* decoded */
-    struct buf body;
-    size_t swallowed; /* bytes of a body over the limit, read and dropped */
-    bool first_call_done;
-    int header_count;
-    struct httpd_header headers[HEADERS_MAX]; /* point into libmicrohttpd's memory */
-    unsigned status;
-    struct MHD_Response *response;
-};
-
-struct httpd {
-    struct ev_loop *loop;
-    struct httpd_options options;
-    struct httpd_owner owner;
-    char name[HTTPD_NAME_MAX];
-    struct MHD_Daemon *daemon;
-    ev_io io;       /* libmicrohttpd's own epoll descriptor */
-    ev_timer timer; /* when it wants to be run without an event; 0 after a resume */
-    struct list connections;
-    struct list ready;    /* requests for the owner */
-    struct list departed; /* requests whose client left */
-    bool one_closed;      /* during this MHD_run */
-    bool in_turn;
 };
 
 /* ---- running libmicrohttpd ----------------------------------------------------------- */
@@ -118,7 +67,7 @@ static void pump_soon(struct httpd *h)
     ev_timer_start(h->loop, &h->timer);
 }
 
-static void resume(struct httpd_request *r)
+void httpd_resume(struct httpd_request *r)
 {
     r->state = STATE_ANSWERED;
     MHD_resume_connection(r->connection);
@@ -127,7 +76,7 @@ static void resume(struct httpd_request *r)
 
 /* ---- a connection's life ---------------------------------------------------------------- */
 
-static void deadline_in(struct httpd_request *r, int seconds)
+void httpd_deadline(struct httpd_request *r, int seconds)
 {
     ev_timer_stop(r->h->loop, &r->deadline);
     ev_timer_set(&r->deadline, seconds, 0.0);
@@ -194,7 +143,7 @@ static struct httpd_request *connection_opened(struct httpd *h, struct MHD_Conne
     buf_init(&r->target);
     buf_init(&r->path);
     buf_init(&r->body);
-    deadline_in(r, h->options.idle_s + h->options.exchange_s);
+    httpd_deadline(r, h->options.idle_s + h->options.exchange_s);
     return r;
 }
 
@@ -234,7 +183,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
     if (!r)
         return;
     request_clear(r);
-    deadline_in(r, h->options.idle_s + h->options.exchange_s);
+    httpd_deadline(r, h->options.idle_s + h->options.exchange_s);
 }
 
 /* ---- a request's way in --------------------------------------------------------------------- */
@@ -253,7 +202,7 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
     buf_str(&r->target, target[path_len] ? target + path_len + 1 : "");
     if (!uri_decode(&r->path, target, path_len, false) && !r->path.failed)
         buf_clear(&r->path); /* http_head_check refuses it */
-    deadline_in(r, h->options.exchange_s);
+    httpd_deadline(r, h->options.exchange_s);
     return r;
 }
 
@@ -262,7 +211,7 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
 {
     struct httpd_request *r = arg;
     (void)kind;
-    if (r->header_count < HEADERS_MAX)
+    if (r->header_count < HTTPD_HEADERS_MAX)
         r->headers[r->header_count] = (struct httpd_header){name, value ? value : ""};
     r->header_count++;
     return MHD_YES;
@@ -290,7 +239,7 @@ static const char *check_head(struct httpd_request *r, unsigned *status)
         return "out of memory\n";
     MHD_get_connection_values(r->connection, MHD_HEADER_KIND, on_header, r);
     *status = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
-    if (r->header_count > HEADERS_MAX)
+    if (r->header_count > HTTPD_HEADERS_MAX)
         return "too many headers\n";
     return http_head_check(r->path.data, r->headers, r->header_count, &limits, status);
 }
@@ -352,7 +301,7 @@ static void deliver_departed(struct httpd *h)
         struct httpd_request *r = list_entry(node, struct httpd_request, queue);
         h->owner.gone(h->owner.arg, r);
         if (r->state == STATE_OWNED)
-            resume(r); /* without an answer: cut */
+            httpd_resume(r); /* without an answer: cut */
     }
 }
 
@@ -392,130 +341,7 @@ const char *httpd_library(void)
     return MHD_get_version();
 }
 
-const char *httpd_method(const struct httpd_request *r)
-{
-    return r->method;
-}
-
-const char *httpd_path(const struct httpd_request *r)
-{
-    return r->path.data;
-}
-
-const char *httpd_raw_path(const struct httpd_request *r)
-{
-    return r->target.data;
-}
-
-const char *httpd_query(const struct httpd_request *r)
-{
-    return r->target.data + strlen(r->target.data) + 1;
-}
-
-const char *httpd_body(const struct httpd_request *r, size_t *len)
-{
-    *len = r->body.len;
-    return r->body.data;
-}
-
-const char *httpd_header(const struct httpd_request *r, const char *name)
-{
-    return http_head_find(r->headers, r->header_count, name);
-}
-
-bool httpd_next_header(const struct httpd_request *r, size_t *at, const char **name,
-                       const char **value)
-{
-    if (*at >= (size_t)r->header_count)
-        return false;
-    *name = r->headers[*at].name;
-    *value = r->headers[*at].value;
-    ++*at;
-    return true;
-}
-
-/* The beginning of a body whose rest never comes. */
-struct part {
-    size_t len;
-    char bytes[];
-};
-
-static ssize_t read_part(void *arg, uint64_t at, char *out, size_t max)
-{
-    const struct part *part = arg;
-    if (at >= part->len)
-        return MHD_CONTENT_READER_END_WITH_ERROR; /* closes the connection */
-    size_t n = part->len - at < max ? part->len - at : max;
-    memcpy(out, part->bytes + at, n);
-    return (ssize_t)n;
-}
-
-static struct MHD_Response *response_of_part(const void *body, size_t len, size_t sent)
-{
-    struct part *part = malloc(sizeof *part + sent);
-    if (!part)
-        return NULL;
-    part->len = sent;
-    memcpy(part->bytes, body, sent);
-    struct MHD_Response *response =
-        MHD_create_response_from_callback(len, PART_BLOCK_BYTES, read_part, part, free);
-    if (!response)
-        free(part);
-    return response;
-}
-
-static struct MHD_Response *response_of(const struct httpd_header *headers, const void *body,
-                                        size_t len, size_t sent)
-{
-    struct MHD_Response *response =
-        sent < len ? response_of_part(body, len, sent)
-                   : MHD_create_response_from_buffer(len, (void *)body, MHD_RESPMEM_MUST_COPY);
-    for (; response && headers && headers->name; headers++) {
-        if (!*headers->value)
-            continue; /* libmicrohttpd takes no empty values */
-        if (MHD_add_response_header(response, headers->name, headers->value) != MHD_YES) {
-            log_warn("an answer's header '%s' was refused", headers->name);
-            MHD_destroy_response(response);
-            return NULL;
-        }
-    }
-    return response;
-}
-
-static void give_back(struct httpd_request *r)
-{
-    list_remove(&r->queue); /* its client may have left: `gone` need not tell any more */
-    ev_io_stop(r->h->loop, &r->departure);
-    resume(r);
-}
-
-void httpd_cut(struct httpd_request *r)
-{
-    give_back(r); /* on_access finds no response */
-}
-
-void httpd_reply_part(struct httpd_request *r, unsigned status, const struct httpd_header *headers,
-                      const void *body, size_t len, size_t sent)
-{
-    static const char failed[] = "the answer could not be made\n";
-    r->status = status;
-    r->response = response_of(headers, body, len, sent);
-    if (!r->response) {
-        r->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
-        r->response = response_of(NULL, failed, sizeof failed - 1, sizeof failed - 1);
-    }
-    deadline_in(r, r->h->options.exchange_s);
-    give_back(r);
-}
-
-void httpd_reply(struct httpd_request *r, unsigned status, const struct httpd_header *headers,
-                 const void *body, size_t len)
-{
-    httpd_reply_part(r, status, headers, body, len, len);
-}
-
-/* ---- start and stop
- * -------------------------------------------------------------------------------- */
+/* ---- start and stop ---- */
 
 static void on_message(void *arg, const char *format, va_list args)
 {
@@ -599,13 +425,14 @@ void httpd_free(struct httpd *h)
     list_for_each (node, &h->connections) {
         struct httpd_request *r = list_entry(node, struct httpd_request, node);
         if (r->state == STATE_READY || r->state == STATE_OWNED)
-            resume(r); /* libmicrohttpd aborts the process if one is suspended when it stops */
+            httpd_resume(
+                r); /* libmicrohttpd aborts the process if one is suspended when it stops */
     }
     MHD_run(h->daemon);
     ev_io_stop(h->loop, &h->io);
     /* That run may have read a request to its end, and suspended it. */
     list_for_each (node, &h->ready)
-        resume(list_entry(node, struct httpd_request, queue));
+        httpd_resume(list_entry(node, struct httpd_request, queue));
     ev_timer_stop(h->loop, &h->timer);
     MHD_stop_daemon(h->daemon);
     free(h);

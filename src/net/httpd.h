@@ -1,5 +1,5 @@
 /* HTTP server: libmicrohttpd on one libev loop. One instance per loop, used by that loop's
- * thread only. The only user of microhttpd.h.
+ * thread only. httpd.c and httpd_answer.c are the only users of microhttpd.h.
  *
  * Whole requests are collected while libmicrohttpd and libev work and handed out by
  * httpd_turn, which the loop's owner calls after each ev_run(loop, EVRUN_ONCE): so `request`
