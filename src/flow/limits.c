@@ -36,11 +36,7 @@ static bool is_called(const struct flow *f, const struct target *t)
 
 static int messages_for(const struct flow *f, const struct target *t, int64_t now)
 {
-    int requests = limit_permits(&t->limit, now);
-    if (requests == 0)
-        return 0;
-    int messages = (int)(requests / share_of(f, t) + 1e-9);
-    return messages > 0 ? messages : 1;
+    return (int)(limit_permits(&t->limit, now) / share_of(f, t) + 1e-9);
 }
 
 /* Nothing is known at the start: a few run, then twice as many each second. */
@@ -101,9 +97,7 @@ bool limits_rate(struct flow *f)
 
 static void on_again(struct timer *timer)
 {
-    struct flow *f = flow_of(timer, limits.again);
-    dispatch_kick(f);
-    intake_kick(f);
+    dispatch_kick(flow_of(timer, limits.again));
 }
 
 void flow_set_target_rate(struct flow *f, double per_s)
@@ -112,7 +106,6 @@ void flow_set_target_rate(struct flow *f, double per_s)
     list_for_each (node, &f->targets.all)
         rate_set(&list_entry(node, struct target, in_all)->rate, per_s, flow_now(f));
     dispatch_kick(f);
-    intake_kick(f);
 }
 
 /* ---- time ------------------------------------------------------------------------------- */

@@ -10,7 +10,6 @@ struct message *message_new(struct flow *f, struct job *job, int64_t first_byte_
         return NULL;
     list_init(&m->node);
     list_init(&m->lease);
-    list_init(&m->in_group);
     m->job = job;
     if (group_join(f, m) != 0) {
         free(m);

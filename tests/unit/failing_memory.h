@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define OWN_ALLOCATOR 0
@@ -41,7 +42,8 @@ static void *counted(void *new)
 
 void *malloc(size_t n)
 {
-    return fails_now() ? NULL : counted(__libc_malloc(n));
+    void *new = fails_now() ? NULL : counted(__libc_malloc(n));
+    return new ? memset(new, 0xa5, n) : NULL; /* as it may be */
 }
 
 void *calloc(size_t count, size_t n)

@@ -42,6 +42,7 @@ static void an_awake_worker_is_filled_first(void **state)
     assert_int_equal(worker_of("m3"), 1);
     assert_int_equal(worker_of("m4"), 1);
     assert_int_equal(worker_of("m5"), 2);
+    assert_int_equal(flow_worker_running(w.flow, 0), 2);
     world_verdict(&w, "m1", OUTCOME_ACK);
     world_verdict(&w, "m2", OUTCOME_ACK);
     world_bring(&w, 6, 1);

@@ -79,6 +79,8 @@ static void told_once_then_counted(void **state)
     assert_non_null(strstr(text, "last_id=m4"));
     assert_string_equal(fails("lua", "a.lua:1"), ""); /* still the same one */
     assert_int_equal(log_count(passes(10000), "same error 1 times in 10 s"), 1);
+    assert_string_equal(fails("lua", "a.lua:1"), "");
+    assert_int_equal(log_count(passes(10000), "same error 1 times in 10 s"), 1);
     assert_string_equal(passes(10000), ""); /* it has stopped */
     assert_int_equal(timers(), quiet);      /* and nothing wakes the host for it */
     assert_int_equal(log_count(fails("lua", "a.lua:1"), "stack traceback"), 1);

@@ -148,6 +148,7 @@ static void for_a_message(void **state)
         for (long n = 0; !all; n++) {
             struct flow_options o = world_options();
             o.fifo = fifo;
+            long before = memory_held();
             world_begin(&w, &o, 1, 4);
             all = bring_within(n, 1);
             assert_false(fifo && !world_running(&w, "m1") && world_running(&w, "m2"));
@@ -158,6 +159,7 @@ static void for_a_message(void **state)
             assert_non_null(world_running(&w, "m1"));
             assert_int_equal(world_running(&w, "m2") != NULL, !fifo);
             world_end(&w);
+            assert_int_equal(memory_held(), before);
         }
     }
 }
@@ -291,11 +293,11 @@ static void retry_and_reject(void)
     assert_int_equal(w.copy_count, 1);
 }
 
-/* Its extension is on the wire when another one's answer ends it. */
+/* Its extension is on the wire, and points at it. */
 static void lapse_beside_an_extension(void)
 {
+    flow_target_down(w.flow, "http://kc:80", "no token");
     world_bring(&w, 1, 2);
-    world_target_failure(&w, "m1", "http://kc:80");
     world_pass(&w, 15000);
     assert_int_equal(w.batch_count, 1);
     world_pass(&w, 16000);
@@ -309,6 +311,7 @@ static void newer_handles(void)
     world_bring_one(&w, "m1", "h1c", 3);
     world_verdict(&w, "m1", OUTCOME_ACK);
     world_pass(&w, 5);
+    assert_string_equal(w.batches[0]->entries[0].handle, "h1c");
     world_answer_all(&w);
     world_bring_one(&w, "m2", "h2", 1);
     world_bring_one(&w, "m2", "h2b", 2);
