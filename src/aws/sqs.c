@@ -23,7 +23,8 @@ enum {
 struct sqs {
     struct aws_client client;
     char *queue_url;
-    char *dead_letter_url; /* NULL: there is none */
+    char *dead_letter_url;                                 /* NULL: there is none */
+    char other_server[sizeof((struct aws_place *)0)->url]; /* empty: the queue URL's own */
     struct buf queue_json; /* {"QueueUrl":"…": how most bodies begin */
     unsigned unwrap;
     struct sqs_count count;
@@ -83,6 +84,7 @@ static struct sqs_context context_of(const struct call *c)
                                                              : s->queue_url;
     return (struct sqs_context){.operation = c->aws.operation,
                                 .where = url ? url : s->client.place.url,
+                                .server = url ? sqs_other_server(s) : NULL,
                                 .region = s->client.place.region};
 }
 
@@ -251,6 +253,16 @@ int sqs_ask(struct sqs *s, const struct sqs_question *q, sqs_answered *on_answer
 
 /* ---- making one ---- */
 
+static void note_server(struct sqs *s)
+{
+    const char *called = s->client.place.url;
+    size_t len = strlen(called) - 1; /* without its slash */
+    char own[sizeof s->other_server];
+    bool same = fetch_origin(s->queue_url, own, sizeof own) == 0 && strlen(own) == len &&
+                strncmp(own, called, len) == 0;
+    snprintf(s->other_server, sizeof s->other_server, "%.*s", same ? 0 : (int)len, called);
+}
+
 int sqs_set_queue_url(struct sqs *s, const char *url, struct err *e)
 {
     if (sqs_check_queue_url(url, e) != 0)
@@ -265,6 +277,7 @@ int sqs_set_queue_url(struct sqs *s, const char *url, struct err *e)
     }
     free(s->queue_url);
     s->queue_url = copy;
+    note_server(s);
     return 0;
 }
 
@@ -290,6 +303,11 @@ const char *sqs_queue_url(const struct sqs *s)
     return s->queue_url;
 }
 
+const char *sqs_other_server(const struct sqs *s)
+{
+    return *s->other_server ? s->other_server : NULL;
+}
+
 const char *sqs_region(const struct sqs *s)
 {
     return s->client.place.region;
@@ -298,7 +316,8 @@ const char *sqs_region(const struct sqs *s)
 int sqs_tell_region(const struct sqs_options *o, char *out, size_t size, struct err *e)
 {
     struct aws_place place;
-    if (sqs_find_place(&place, o->endpoint, o->region, o->queue_url, e) != 0)
+    if (sqs_find_place(&place, o->endpoint, o->region, o->queue_url, e) != 0 ||
+        (o->queue_url && sqs_check_queue_url(o->queue_url, e) != 0))
         return -1;
     snprintf(out, size, "%s", place.region);
     return 0;

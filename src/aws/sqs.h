@@ -34,8 +34,10 @@ void sqs_free(struct sqs *s);
 
 int sqs_set_queue_url(struct sqs *s, const char *url, struct err *e);
 const char *sqs_queue_url(const struct sqs *s); /* NULL: not set yet */
-const char *sqs_region(const struct sqs *s);    /* that requests are signed for */
-/* The same, without a client. -1 with `e` as sqs_new. */
+/* "scheme://host:port" that requests go to, if the queue's URL names another server; else NULL. */
+const char *sqs_other_server(const struct sqs *s);
+const char *sqs_region(const struct sqs *s); /* that requests are signed for */
+/* The same, without a client: -1 with `e` whenever sqs_new would. */
 int sqs_tell_region(const struct sqs_options *options, char *out, size_t size, struct err *e);
 bool sqs_is_fifo(const struct sqs *s); /* by its URL, which must be set */
 

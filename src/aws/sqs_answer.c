@@ -28,8 +28,9 @@ static void no_answer(const struct fetch_response *r, const struct sqs_context *
 {
     bool too_big = r->result == FETCH_TOO_BIG;
     result->status = too_big ? QUEUE_FAULT : QUEUE_UNREACHABLE;
-    snprintf(result->text, sizeof result->text, "SQS %s %.160s: %.250s: %s", c->operation, c->where,
-             r->error, too_big ? "lower queue.batch" : "check queue.endpoint and the network");
+    snprintf(result->text, sizeof result->text, "SQS %s %.160s%s%s: %.250s: %s", c->operation,
+             c->where, c->server ? " at " : "", c->server ? c->server : "", r->error,
+             too_big ? "lower queue.batch" : "check queue.endpoint and the network");
 }
 
 struct json_object *sqs_read_answer(const struct fetch_response *r, const struct sqs_context *c,

@@ -117,7 +117,8 @@ void sqs_read_error(const struct fetch_response *r, struct json_object *body,
     result->retry_after_ms = e.retry_after_ms;
     advise(c, result, advice, sizeof advice);
     bool named = strtol(result->code, NULL, 10) != r->status; /* else the code is the status */
-    snprintf(result->text, sizeof result->text, "SQS %s %.160s: %d%s%s%s%.*s%s%s", c->operation,
-             c->where, r->status, named ? " " : "", named ? result->code : "",
-             e.text_len > 0 ? ": " : "", e.text_len, e.text, *advice ? ": " : "", advice);
+    snprintf(result->text, sizeof result->text, "SQS %s %.160s%s%s: %d%s%s%s%.*s%s%s", c->operation,
+             c->where, c->server ? " at " : "", c->server ? c->server : "", r->status,
+             named ? " " : "", named ? result->code : "", e.text_len > 0 ? ": " : "", e.text_len,
+             e.text, *advice ? ": " : "", advice);
 }

@@ -12,6 +12,7 @@ struct json_object;
 struct sqs_context {
     const char *operation;
     const char *where;  /* the queue's URL, or the endpoint's */
+    const char *server; /* that was called, if `where` names another; else NULL */
     const char *region; /* signed for */
 };
 

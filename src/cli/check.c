@@ -56,13 +56,17 @@ static void look_at_configuration(const struct look *l)
 
 static void look_at_queue(const struct look *l)
 {
+    char region[64];
     struct err e = {0};
     const struct conf *c = l->conf;
-    bool bad = conf_require_queue(c, &e) != 0;
-    checklist_add(l->list, bad ? CHECK_BAD : CHECK_OK, "queue",
-                  bad            ? e.text
-                  : c->queue.url ? c->queue.url
-                                 : c->queue.name);
+    const char *queue = c->queue.url ? c->queue.url : c->queue.name, *server = c->queue.endpoint;
+    const struct sqs_options o = {
+        .endpoint = c->queue.endpoint, .region = c->queue.region, .queue_url = c->queue.url};
+    bool bad =
+        conf_require_queue(c, &e) != 0 || sqs_tell_region(&o, region, sizeof region, &e) != 0;
+    bool apart = !bad && server && strncmp(queue, server, strlen(server)) != 0;
+    checklist_say(l->list, bad ? CHECK_BAD : CHECK_OK, "queue", "%s%s%s", bad ? e.text : queue,
+                  apart ? " at " : "", apart ? server : "");
 }
 
 static void look_at_handler(const struct look *l)

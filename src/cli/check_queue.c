@@ -177,12 +177,13 @@ static void look_at_dead_letters(const struct queue_facts *f, struct ev_loop *lo
 
 static void tell_queue(const struct conf *c, const struct queue_lookup *l, struct checklist *list)
 {
+    const char *server = sqs_other_server(l->sqs);
     if (l->error.code != 0) {
         checklist_add(list, CHECK_BAD, "queue online", l->error.text);
         return;
     }
-    checklist_say(list, CHECK_OK, "queue online", "%s%s", sqs_queue_url(l->sqs),
-                  l->facts.fifo ? " (FIFO)" : "");
+    checklist_say(list, CHECK_OK, "queue online", "%s%s%s%s", sqs_queue_url(l->sqs),
+                  server ? " at " : "", server ? server : "", l->facts.fifo ? " (FIFO)" : "");
     tell_visibility(c, &l->facts, list);
     tell_redrive(c, &l->facts, list);
     tell_retention(c, &l->facts, list);

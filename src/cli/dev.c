@@ -120,7 +120,7 @@ static void print_send(const struct dev *d)
     printf("  host send%s", access("event.json", R_OK) == 0 ? " --event event.json" : "");
     if (!d->found_alone)
         printf(" \\\n    --queue-url %s", d->queue_url);
-    if (!d->found_alone && d->conf.file) /* it may name another endpoint */
+    if (!d->found_alone && (getenv("AWS_ENDPOINT_URL_SQS") || getenv("AWS_ENDPOINT_URL")))
         printf(" \\\n    --endpoint-url %s", d->endpoint);
     printf("\n");
 }

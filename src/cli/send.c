@@ -86,11 +86,13 @@ static int find_queue(const struct conf *c, struct ev_loop *loop, struct fetch *
     return -1;
 }
 
-static void print_summary(bool json, const struct sender_result *r, long count, const char *url,
-                          double seconds)
+static void print_summary(bool json, const struct sender_result *r, long count,
+                          const struct sqs *sqs, double seconds)
 {
+    const char *url = sqs_queue_url(sqs), *server = sqs_other_server(sqs);
     if (!json) {
-        printf("%ld of %ld messages sent to %s", r->accepted, count, url);
+        printf("%ld of %ld messages sent to %s%s%s", r->accepted, count, url, server ? " at " : "",
+               server ? server : "");
         if (count > 1)
             printf(" in %.1f s", seconds);
         printf("\n");
@@ -101,6 +103,10 @@ static void print_summary(bool json, const struct sender_result *r, long count, 
     buf_printf(&b, "{\"sent\":%ld,\"refused\":%ld,\"given_up\":%ld,\"seconds\":%.3f,\"queue_url\":",
                r->accepted, r->refused, count - r->accepted - r->refused, seconds);
     buf_json(&b, url, strlen(url));
+    if (server) {
+        buf_str(&b, ",\"endpoint\":");
+        buf_json(&b, server, strlen(server));
+    }
     buf_str(&b, "}\n");
     fwrite(b.data, 1, b.len, stdout);
     buf_free(&b);
@@ -112,8 +118,7 @@ static int send_all(const struct command_line *c, const struct sender_options *o
     struct sender_result r;
     int64_t began_us = clock_mono_us();
     int rc = sender_run(o, loop, fetch, sqs, &r, e);
-    print_summary(c->json, &r, o->count, sqs_queue_url(sqs),
-                  (double)(clock_mono_us() - began_us) / 1e6);
+    print_summary(c->json, &r, o->count, sqs, (double)(clock_mono_us() - began_us) / 1e6);
     if (rc != 0)
         return -1;
     if (r.accepted < o->count)

@@ -154,7 +154,8 @@ void status_screen(struct json_object *s, struct buf *b)
     buf_printf(b, "  process   host %s, pid %" PRId64 ", up %s\n", text(s, "version"),
                number(s, "pid"), duration(seconds(s, "up_s"), d));
     if (*queue)
-        buf_printf(b, "  queue     %s\n", queue);
+        buf_printf(b, "  queue     %s%s%s\n", queue, member(s, "endpoint") ? " at " : "",
+                   text(s, "endpoint"));
     if (member(s, "last_receive"))
         buf_printf(b, "  received  last at %s\n", text(s, "last_receive"));
     if (member(s, "in_hand"))

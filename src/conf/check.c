@@ -52,6 +52,30 @@ static int choose_queue(struct conf *c, struct err *e)
     return 0;
 }
 
+static bool is_at(const char *url, const char *server)
+{
+    size_t len = strlen(server);
+    return strncasecmp(url, server, len) == 0 && strchr("/", url[len]);
+}
+
+/* A queue's URL names its server, too. An endpoint from a weaker source was meant for another
+ * queue: what is typed for one server must not go to the other. The AWS_* variables stay, since
+ * that is what they are for: every AWS tool calls them whatever host a queue's URL names. */
+static void choose_server(struct conf *c)
+{
+    enum conf_source url = source_of(c, "queue.url"), endpoint = source_of(c, "queue.endpoint");
+    if (!c->queue.url || !c->queue.endpoint || endpoint >= url || endpoint == FROM_AWS ||
+        is_at(c->queue.url, c->queue.endpoint))
+        return;
+    warn(c,
+         "queue.endpoint (%.150s, from %.100s) is not called: %s names the server, too (%.150s); "
+         "if that queue is to be called there, say so with %s",
+         c->queue.endpoint, endpoint == FROM_FILE ? c->file : "LUAHOST_QUEUE_ENDPOINT",
+         url == FROM_FLAG ? "--queue-url" : "LUAHOST_QUEUE_URL", c->queue.url,
+         url == FROM_FLAG ? "--endpoint-url" : "LUAHOST_QUEUE_ENDPOINT");
+    unset(c, "queue.endpoint");
+}
+
 bool conf_lease_doubt(const struct conf *c, char *out, size_t size)
 {
     double one_call = c->http.timeout + c->http.connect_timeout;
@@ -177,6 +201,7 @@ int conf_check(struct conf *c, struct err *e)
     warn_unbuilt(c);
     if (check_store(c, e) || choose_queue(c, e) || check_dedupe_key(c, e) || check_pairs(c, e))
         return -1;
+    choose_server(c);
     return c->warnings.failed ? err_set(e, EXIT_FAILED, "no memory for the configuration") : 0;
 }
 

@@ -104,6 +104,7 @@ static void on_ready(void *arg)
 {
     struct host *h = arg;
     log_with(LOG_INFO, "consuming", LF_TEXT("queue", sqs_queue_url(h->sqs)),
+             LF_TEXT("endpoint", sqs_other_server(h->sqs)),
              LF_TEXT("order", h->lookup.facts.fifo ? "fifo" : NULL),
              LF_TEXT("dead_letters", sqs_dead_letter_url(h->sqs)),
              LF_TEXT("handler", h->options->handler_path),
@@ -290,5 +291,6 @@ int host_make_flow(struct host *h, struct err *e)
     struct flow_events events = {h, on_ready, on_ended};
     h->flow = h->running.flow = flow_new(&o, &seam, &events);
     h->running.queue_url = sqs_queue_url(h->sqs);
+    h->running.endpoint = sqs_other_server(h->sqs);
     return h->flow ? 0 : err_set(e, EXIT_FAILED, "no memory");
 }

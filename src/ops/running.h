@@ -17,6 +17,7 @@ struct running {
     const struct conf *conf;
     const char *handler_path;
     const char *queue_url; /* NULL: not looked up yet */
+    const char *endpoint;  /* that is called, if it is not the URL's server; else NULL */
     const struct reload *reload;
     int64_t started_ms; /* CLOCK_BOOTTIME */
     struct metrics *metrics;

@@ -203,6 +203,7 @@ void status_host(const struct running *r, struct buf *out)
     put_text(out, "version", HOST_VERSION);
     put_int(out, "pid", getpid());
     put_text(out, "queue", r->queue_url);
+    put_text(out, "endpoint", r->endpoint);
     put_text(out, "handler", r->handler_path);
     put_int(out, "generation", r->reload->generation);
     put_reload(out, r->reload);

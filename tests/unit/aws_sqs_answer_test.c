@@ -434,14 +434,17 @@ static void advice_for_a_copy(void **state)
 {
     (void)state;
     struct queue_result result;
-    struct sqs_context copying = {"SendMessage", "http://q/dead", "eu-west-1"};
+    struct sqs_context copying = {.operation = "SendMessage",
+                                  .where = "http://q/dead",
+                                  .server = "http://e:4566",
+                                  .region = "eu-west-1"};
     struct made m = answer(403, NULL, "{\"__type\":\"AccessDenied\"}");
     m.r.head = &m.head;
     assert_null(sqs_read_answer(&m.r, &copying, &result));
     buf_free(&m.head);
     assert_int_equal(result.status, QUEUE_DENIED);
     assert_non_null(strstr(result.text, "sqs:SendMessage"));
-    assert_non_null(strstr(result.text, "http://q/dead"));
+    assert_non_null(strstr(result.text, "http://q/dead at http://e:4566: 403"));
     assert_null(strstr(result.text, "ReceiveMessage"));
 }
 

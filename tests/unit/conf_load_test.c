@@ -410,6 +410,64 @@ static void warnings(void **state)
     }
 }
 
+/* A queue's URL is taken with its server: no weaker source sends it to another one. */
+static void a_queue_url_is_not_sent_to_a_weaker_endpoint(void **state)
+{
+#define FILE_BOTH "return { queue = { url = 'http://f/1/q', endpoint = 'http://f:1' } }"
+    static const struct {
+        const char *config, *variables[2], *flag, *value;
+        const char *endpoint, *warns;
+    } cases[] = {
+        {.config = FILE_BOTH, .endpoint = "http://f:1"},
+        {FILE_BOTH, {NULL}, "--queue-url", "http://t/1/q", NULL, "--queue-url names the server"},
+        {FILE_BOTH,
+         {"LUAHOST_QUEUE_URL=http://t/1/q"},
+         NULL,
+         NULL,
+         NULL,
+         "LUAHOST_QUEUE_URL names the server"},
+        {FILE_BOTH, {NULL}, "--queue-url", "http://F:1/1/other", "http://f:1", NULL},
+        {FILE_BOTH, {NULL}, "--queue-url", "http://f:12/1/q", NULL, "--queue-url"},
+        {FILE_BOTH, {NULL}, "--queue", "other", "http://f:1", NULL},
+        {FILE_BOTH, {NULL}, "--endpoint-url", "http://t", "http://t", NULL},
+        {FILE_BOTH, {"LUAHOST_QUEUE_ENDPOINT=http://e"}, NULL, NULL, "http://e", NULL},
+        {"return {}",
+         {"LUAHOST_QUEUE_ENDPOINT=http://e"},
+         "--queue-url",
+         "http://t/1/q",
+         NULL,
+         "from LUAHOST_QUEUE_ENDPOINT"},
+        {"return {}",
+         {"LUAHOST_QUEUE_ENDPOINT=http://e", "LUAHOST_QUEUE_URL=http://t/1/q"},
+         NULL,
+         NULL,
+         "http://e",
+         NULL},
+        {"return {}",
+         {"AWS_ENDPOINT_URL=http://a"},
+         "--queue-url",
+         "http://t/1/q",
+         "http://a",
+         NULL},
+    };
+#undef FILE_BOTH
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct conf c;
+        struct err e;
+        char *env[] = {(char *)cases[i].variables[0], (char *)cases[i].variables[1], NULL};
+        assert_int_equal(
+            scene_load(*state, &c, cases[i].config, env, cases[i].flag, cases[i].value, &e), 0);
+        if (!c.queue.endpoint != !cases[i].endpoint ||
+            (c.queue.endpoint && strcmp(c.queue.endpoint, cases[i].endpoint) != 0))
+            fail_msg("case %zu: the endpoint is %s", i, c.queue.endpoint);
+        if (cases[i].warns)
+            assert_says(c.warnings.data, cases[i].warns);
+        else
+            assert_string_equal(c.warnings.data, "");
+        conf_free(&c);
+    }
+}
+
 static void a_queue_is_required_where_one_is_needed(void **state)
 {
     static const struct {
@@ -489,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_secret_is_nowhere_in_the_print),
         cmocka_unit_test(aws_endpoints_can_be_turned_off),
         cmocka_unit_test(warnings),
+        cmocka_unit_test(a_queue_url_is_not_sent_to_a_weaker_endpoint),
         cmocka_unit_test(a_queue_is_required_where_one_is_needed),
         cmocka_unit_test(fields),
         cmocka_unit_test(keys_are_consistent),
