@@ -184,16 +184,6 @@ void metric_observe(struct metric *m, const char *const *values, double value)
 
 /* ---- families and shares ------------------------------------------------------------------ */
 
-static struct family *family_find(struct metrics *ms, const char *name)
-{
-    list_for_each (node, &ms->families) {
-        struct family *f = list_entry(node, struct family, node);
-        if (strcmp(f->desc.name, name) == 0)
-            return f;
-    }
-    return NULL;
-}
-
 static int count_labels(const struct metric_desc *d)
 {
     int n = 0;
@@ -209,11 +199,18 @@ static const char *copy_text(char **at, const char *text)
     return copy;
 }
 
-static struct family *family_new(struct metrics *ms, const struct metric_desc *d)
+static int series_max_of(const struct metric_desc *d)
+{
+    if (!d->labels[0])
+        return 1;
+    return d->series_max > METRIC_SERIES_MAX - 1 ? METRIC_SERIES_MAX - 1 : d->series_max;
+}
+
+static struct family *family_new(const struct metric_desc *d)
 {
     int labels = count_labels(d);
     size_t bounds = (size_t)d->bounds_count * sizeof *d->bounds;
-    size_t text = strlen(d->name) + strlen(d->help) + 2;
+    size_t text = strlen(d->name) + 1;
     for (int i = 0; i < labels; i++)
         text += strlen(d->labels[i]) + 1;
     struct family *f = calloc(1, sizeof *f + text);
@@ -225,38 +222,38 @@ static struct family *family_new(struct metrics *ms, const struct metric_desc *d
     }
     char *at = f->text;
     f->desc = *d;
+    f->desc.help = NULL;
     f->label_count = labels;
     f->desc.name = copy_text(&at, d->name);
-    f->desc.help = copy_text(&at, d->help);
     for (int i = 0; i < labels; i++)
         f->desc.labels[i] = copy_text(&at, d->labels[i]);
     if (copy)
         memcpy(copy, d->bounds, bounds);
     f->desc.bounds = copy;
-    f->desc.series_max = labels == 0                             ? 1
-                         : d->series_max > METRIC_SERIES_MAX - 1 ? METRIC_SERIES_MAX - 1
-                                                                 : d->series_max;
+    f->desc.series_max = series_max_of(d);
+    list_init(&f->node);
+    list_init(&f->uses);
     list_init(&f->shares);
-    list_append(&ms->families, &f->node);
     return f;
 }
 
-static int check_same(const struct family *f, const struct metric_desc *d, struct err *e)
+/* NULL: it is what `d` describes. Otherwise what it is instead. */
+static const char *unlike(const struct family *f, const struct metric_desc *d)
 {
-    static const char *const types[] = {"counter", "gauge", "histogram"};
+    static const char *const types[] = {"is a counter", "is a gauge", "is a histogram"};
     const struct metric_desc *is = &f->desc;
     if (is->type != d->type)
-        return err_set(e, 0, "metric %s is a %s already", d->name, types[is->type]);
+        return types[is->type];
     bool same = f->label_count == count_labels(d);
     for (int i = 0; same && i < f->label_count; i++)
         same = strcmp(is->labels[i], d->labels[i]) == 0;
     if (!same)
-        return err_set(e, 0, "metric %s has other labels already", d->name);
+        return "has other labels";
     if (is->bounds_count != d->bounds_count ||
         (d->bounds_count &&
          memcmp(is->bounds, d->bounds, (size_t)d->bounds_count * sizeof *d->bounds) != 0))
-        return err_set(e, 0, "metric %s has other buckets already", d->name);
-    return 0;
+        return "has other buckets";
+    return is->series_max == series_max_of(d) ? NULL : "has another max";
 }
 
 static void share_free(struct metric *m)
@@ -310,21 +307,144 @@ static struct metric *share_of(struct family *f, int writer)
     return share_new(f, writer);
 }
 
+static void family_free(struct family *f)
+{
+    struct list *node;
+    while ((node = list_first(&f->shares)))
+        share_free(list_entry(node, struct metric, node));
+    while ((node = list_pop(&f->uses)))
+        free(list_entry(node, struct family_use, node));
+    list_remove(&f->node);
+    free((void *)f->desc.bounds);
+    free(f);
+}
+
+/* ---- generations ------------------------------------------------------------------------- */
+
+struct family_use *family_use_of(const struct family *f, uint32_t generation)
+{
+    list_for_each (node, &f->uses) {
+        struct family_use *use = list_entry(node, struct family_use, node);
+        if (use->generation == generation)
+            return use;
+    }
+    return NULL;
+}
+
+static int add_use(struct family *f, const struct metric_desc *d)
+{
+    if (family_use_of(f, d->generation))
+        return 0;
+    struct family_use *use = calloc(1, sizeof *use + strlen(d->help) + 1);
+    if (!use)
+        return -1;
+    use->generation = d->generation;
+    strcpy(use->help, d->help);
+    list_append(&f->uses, &use->node);
+    return 0;
+}
+
+/* One that is like it, of whatever generation. -1 with `e`: its own has another one of that name.
+ */
+static int find_family(struct metrics *ms, const struct metric_desc *d, struct family **found,
+                       struct err *e)
+{
+    list_for_each (node, &ms->families) {
+        struct family *f = list_entry(node, struct family, node);
+        if (strcmp(f->desc.name, d->name) != 0)
+            continue;
+        const char *instead = unlike(f, d);
+        if (!instead)
+            *found = f;
+        else if (family_use_of(f, d->generation))
+            return err_set(e, 0, "metric %s %s already", d->name, instead);
+    }
+    return 0;
+}
+
+static struct metric *open_share(struct metrics *ms, struct family *f, int writer,
+                                 const struct metric_desc *d)
+{
+    f = f ? f : family_new(d);
+    if (f && add_use(f, d) != 0) {
+        if (list_empty(&f->uses))
+            family_free(f);
+        return NULL;
+    }
+    if (f && list_empty(&f->node))
+        list_append(&ms->families, &f->node);
+    return f ? share_of(f, writer) : NULL;
+}
+
 struct metric *metrics_open(struct metrics *ms, int writer, const struct metric_desc *desc,
                             struct err *e)
 {
     struct metric *m = NULL;
+    struct family *f = NULL;
     pthread_mutex_lock(&ms->lock);
-    struct family *f = family_find(ms, desc->name);
-    if (!f || check_same(f, desc, e) == 0) {
-        f = f ? f : family_new(ms, desc);
-        m = f ? share_of(f, writer) : NULL;
+    if (find_family(ms, desc, &f, e) == 0) {
+        m = open_share(ms, f, writer, desc);
         if (!m)
             err_set(e, 0, "no memory for metric %s", desc->name);
     }
     pthread_mutex_unlock(&ms->lock);
     return m;
 }
+
+static bool is_over(const struct metrics *ms, uint32_t generation)
+{
+    list_for_each (node, &ms->parts) {
+        if (list_entry(node, struct metric_part, node)->generation == generation)
+            return false;
+    }
+    return generation != 0 && generation != ms->shown;
+}
+
+static void forget_if_over(struct metrics *ms, uint32_t generation)
+{
+    if (!is_over(ms, generation))
+        return;
+    list_for_each (node, &ms->families) {
+        struct family *f = list_entry(node, struct family, node);
+        struct family_use *use = family_use_of(f, generation);
+        if (!use)
+            continue;
+        list_remove(&use->node);
+        free(use);
+        if (list_empty(&f->uses))
+            family_free(f);
+    }
+}
+
+void metrics_join(struct metrics *ms, struct metric_part *part, uint32_t generation)
+{
+    part->generation = generation;
+    pthread_mutex_lock(&ms->lock);
+    list_append(&ms->parts, &part->node);
+    pthread_mutex_unlock(&ms->lock);
+}
+
+void metrics_leave(struct metrics *ms, struct metric_part *part)
+{
+    if (part->generation == 0)
+        return;
+    pthread_mutex_lock(&ms->lock);
+    list_remove(&part->node);
+    forget_if_over(ms, part->generation);
+    pthread_mutex_unlock(&ms->lock);
+    part->generation = 0;
+}
+
+void metrics_show(struct metrics *ms, uint32_t generation)
+{
+    pthread_mutex_lock(&ms->lock);
+    uint32_t before = ms->shown;
+    ms->shown = generation;
+    forget_if_over(ms, before);
+    pthread_mutex_unlock(&ms->lock);
+}
+
+/* ---- all of them --------------------------------------------------------------------------- */
 
 struct metrics *metrics_new(void)
 {
@@ -333,6 +453,7 @@ struct metrics *metrics_new(void)
         return NULL;
     pthread_mutex_init(&ms->lock, NULL);
     list_init(&ms->families);
+    list_init(&ms->parts);
     return ms;
 }
 
@@ -341,14 +462,8 @@ void metrics_free(struct metrics *ms)
     if (!ms)
         return;
     struct list *node;
-    while ((node = list_pop(&ms->families))) {
-        struct family *f = list_entry(node, struct family, node);
-        struct list *share;
-        while ((share = list_first(&f->shares)))
-            share_free(list_entry(share, struct metric, node));
-        free((void *)f->desc.bounds);
-        free(f);
-    }
+    while ((node = list_first(&ms->families)))
+        family_free(list_entry(node, struct family, node));
     pthread_mutex_destroy(&ms->lock);
     free(ms);
 }

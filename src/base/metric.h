@@ -10,14 +10,22 @@
  * Series are bounded, because a name that somebody else chooses must not fill memory: of each share
  * at most `series_max`, further ones are counted as one whose labels all say "other".
  *
+ * What is replaced while the process runs, the handler, declares metrics as a generation of it, a
+ * number that is not 0. A metric that the next generation declares alike goes on; one of the same
+ * name with another type, other labels, buckets or `series_max` is another one, which counts beside
+ * it unseen: only one generation's metrics are shown at a time, so that a name never stands for two
+ * things in one text. Those of no generation, 0, are the host's own and always shown.
+ *
  * A NULL metric takes what it is told and forgets it. */
 #ifndef BASE_METRIC_H
 #define BASE_METRIC_H
 
 #include "base/err.h"
+#include "base/list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     METRIC_LABELS_MAX = 4,
@@ -37,6 +45,7 @@ struct metric_desc {
     int bounds_count;
     int series_max; /* 0: one, for a metric without labels */
     bool common;    /* METRIC_GAUGE only */
+    uint32_t generation;
 };
 
 struct metrics;
@@ -47,10 +56,23 @@ void metrics_free(struct metrics *ms); /* no writer may be left */
 
 /* The share of that writer, made if there is none yet: a writer that comes again goes on where it
  * was. Any thread. What `desc` points at is copied. A metric without labels has its series, at 0,
- * from here on. NULL with `e`: another type, other labels or buckets under that name, or no memory.
- */
+ * from here on. Of a generation: until all who have joined it leave. NULL with `e`: that generation
+ * has something else under that name, or no memory. */
 struct metric *metrics_open(struct metrics *ms, int writer, const struct metric_desc *desc,
                             struct err *e);
+
+/* A part of a generation: one thread's, which opens metrics and writes them from joining to
+ * leaving. What a generation has opened goes with its last part, unless it is shown or another
+ * generation has it, too. Any thread; the memory is the caller's. */
+struct metric_part {
+    struct list node;
+    uint32_t generation;
+};
+void metrics_join(struct metrics *ms, struct metric_part *part, uint32_t generation);
+void metrics_leave(struct metrics *ms, struct metric_part *part); /* one that never joined, too */
+
+/* The generation whose metrics are read from now on; at first there is none. Any thread. */
+void metrics_show(struct metrics *ms, uint32_t generation);
 
 /* `values` has one for each label; NULL for a metric without labels. The writer's thread only, but
  * for a common metric: any. */

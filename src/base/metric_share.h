@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Written by the share's writer, read by anybody, at any time. Never freed before the metrics. */
+/* Written by the share's writer, read by anybody, at any time. Freed with its family only. */
 struct series {
     uint64_t hash;
     _Atomic double value; /* of a histogram: the sum */
@@ -32,10 +32,18 @@ struct metric {
     struct series *series[];
 };
 
+/* A generation that has declared a family; each may have its own words for it. */
+struct family_use {
+    struct list node; /* in family->uses */
+    uint32_t generation;
+    char help[];
+};
+
 struct family {
-    struct list node; /* in metrics->families */
-    struct metric_desc desc;
+    struct list node;        /* in metrics->families */
+    struct metric_desc desc; /* without `help` and `generation`, which are the uses' */
     int label_count;
+    struct list uses;
     struct list shares;
     char text[]; /* what desc's strings are */
 };
@@ -43,6 +51,11 @@ struct family {
 struct metrics {
     pthread_mutex_t lock; /* the lists; not the numbers */
     struct list families; /* in the order of their opening */
+    struct list parts;    /* struct metric_part, of all generations */
+    uint32_t shown;
 };
+
+/* NULL: that generation has not declared it. */
+struct family_use *family_use_of(const struct family *f, uint32_t generation);
 
 #endif

@@ -157,7 +157,7 @@ static int add_share(struct metric *m, struct table *sums, struct list *order)
     return 0;
 }
 
-static void write_family(struct family *f, struct table *sums, struct buf *out)
+static void write_family(struct family *f, const char *help, struct table *sums, struct buf *out)
 {
     struct list order, *node;
     list_init(&order);
@@ -165,7 +165,7 @@ static void write_family(struct family *f, struct table *sums, struct buf *out)
         if (add_share(list_entry(share, struct metric, node), sums, &order) != 0)
             out->failed = true;
     }
-    metric_text_head(out, f->desc.name, f->desc.type, f->desc.help);
+    metric_text_head(out, f->desc.name, f->desc.type, help);
     while ((node = list_pop(&order))) {
         struct sum *s = list_entry(node, struct sum, node);
         const char *text = s->by_text.key;
@@ -186,8 +186,13 @@ void metrics_text(struct metrics *ms, struct buf *out)
         return;
     }
     pthread_mutex_lock(&ms->lock);
-    list_for_each (node, &ms->families)
-        write_family(list_entry(node, struct family, node), &sums, out);
+    list_for_each (node, &ms->families) {
+        struct family *f = list_entry(node, struct family, node);
+        const struct family_use *use = family_use_of(f, 0);
+        use = use ? use : family_use_of(f, ms->shown);
+        if (use)
+            write_family(f, use->help, &sums, out);
+    }
     pthread_mutex_unlock(&ms->lock);
     table_free(&sums);
 }

@@ -10,7 +10,7 @@
 
 #define METRIC_TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-/* Everything that is in `ms`, the shares of all writers added up. */
+/* Everything in `ms` that is shown, the shares of all writers added up. */
 void metrics_text(struct metrics *ms, struct buf *out);
 
 /* For numbers that are counted elsewhere: first the head, then each series. `labels` is text as it

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "vm/bundle.h"
 #include "vm/cache.h"
 
@@ -81,6 +82,13 @@ int pool_start(struct pool *p, int index, struct err *e)
     return w->live ? 0 : -1;
 }
 
+/* The metrics that its handler has declared. */
+static void show_metrics(const struct pool *p)
+{
+    if (p->options.metrics)
+        metrics_show(p->options.metrics, bundle_serial(p->bundle));
+}
+
 struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
                       const struct pool_events *events, struct err *e)
 {
@@ -108,6 +116,7 @@ struct pool *pool_new(struct ev_loop *loop, const struct pool_options *options,
     ev_async_init(&p->state_changed, on_state);
     ev_async_start(loop, &p->state_changed);
     stuck_init(p);
+    show_metrics(p);
     for (int i = 0; i < options->workers; i++) {
         if (pool_start(p, i, e) != 0) {
             pool_free(p);
@@ -264,6 +273,7 @@ static void go_over(struct pool *p)
     p->bundle = p->next;
     p->next = NULL;
     p->replacing = REPLACING_DONE;
+    show_metrics(p);
     for (int i = 0; i < p->most; i++) {
         if (!takes_part(p->workers[i]))
             continue;

@@ -5,7 +5,10 @@
  *   histogram{…, buckets = {…}}                      h:observe(value [, labels])
  *
  * `labels` in a call is a table with a value for each declared name: {realm = "customers"}. A gauge
- * is one number for the whole process; counters and histograms are added up over the workers. */
+ * is one number for the whole process; counters and histograms are added up over the workers.
+ *
+ * A metric is its generation's: one that the next declares alike goes on, one that it declares
+ * otherwise begins anew, unseen until the workers go over (base/metric.h). */
 #include "base/metric.h"
 #include "vm/state.h"
 #include "vm/task.h"
@@ -190,7 +193,8 @@ MAY_RAISE static void read_name(lua_State *L, struct own_metric *m, struct metri
 MAY_RAISE static int declare(lua_State *L, enum metric_type type)
 {
     struct vm *vm = vm_of(L);
-    struct metric_desc d = {.type = type, .common = type == METRIC_GAUGE};
+    struct metric_desc d = {
+        .type = type, .common = type == METRIC_GAUGE, .generation = vm_serial(vm)};
     double bounds[METRIC_BOUNDS_MAX];
     struct err e = {0};
     lua_settop(L, 1);

@@ -3,6 +3,7 @@
 #ifndef VM_STATE_H
 #define VM_STATE_H
 
+#include "base/metric.h"
 #include "vm/budget.h"
 #include "vm/cache.h"
 #include "vm/count.h"
@@ -29,7 +30,8 @@ struct vm {
     struct mem mem;
     struct budget budget;
     struct counts counts;
-    int metrics_declared; /* by the handler: bind_metrics.c */
+    struct metric_part metrics; /* of its generation's, if they are counted */
+    int metrics_declared;       /* by the handler: bind_metrics.c */
     enum vm_phase phase;
 
     struct task *tasks; /* `slots` for messages, and one more for loading and init */

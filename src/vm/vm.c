@@ -38,6 +38,8 @@ struct vm *vm_new(const struct vm_options *options, const struct vm_ports *ports
         err_set(e, 0, "no memory for a Lua state");
         goto fail;
     }
+    if (ports->metrics)
+        metrics_join(ports->metrics, &vm->metrics, vm_serial(vm));
     if (counts_open(&vm->counts, ports->metrics, ports->writer, e) != 0 || state_open(vm, e) != 0)
         goto fail;
     vm->tasks = calloc((size_t)options->slots + 1, sizeof *vm->tasks);
@@ -86,6 +88,8 @@ void vm_free(struct vm *vm)
         task_free(&vm->tasks[i]);
     if (vm->L)
         lua_close(vm->L);
+    if (vm->ports.metrics)
+        metrics_leave(vm->ports.metrics, &vm->metrics);
     cache_port_close(&vm->cache);
     bind_token_free(vm);
     budget_free(&vm->budget);

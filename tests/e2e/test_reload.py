@@ -2,12 +2,13 @@
 import collections
 import os
 import signal
+import threading
 import types
 
 import pytest
 
 import hostproc
-from admin import Admin, value
+from admin import Admin, parse, promtool, value
 from stage import Stage
 
 # Says on the wire which message it ran, under which version of itself.
@@ -108,6 +109,62 @@ def test_a_bad_one_changes_nothing(scene):
         scene.queue.send("b")
         host.wait_for("an empty queue", scene.queue.is_empty)
     assert runs(scene) == {"a": ["good"], "b": ["better"]}
+
+
+# Its metric `made` comes in several shapes, `all` in one.
+COUNTING = """local http = require "host.http"
+local host = require "host"
+local metrics = require "host.metrics"
+local made = metrics.{kind} {{ name = "made{end}", help = "By {label}.", labels = {{ "{label}" }} }}
+local all = metrics.counter {{ name = "runs_total", help = "Runs." }}
+return {{ handle = function(msg)
+  http.post {{ url = ("%s/%s/x"):format(host.config.runs, msg.body), idempotent = true }}
+  made:{call}(1, {{ {label} = "a" }})
+  all:inc()
+end }}
+"""
+
+
+def test_metrics_that_change(scene):
+    """Labels and types of the handler's own metrics change under load. Every scrape is one that
+    Prometheus takes, with the one shape or the other, and what stays alike counts on."""
+    shapes = [("counter", "_total", "realm", "inc"), ("counter", "_total", "client", "inc"),
+              ("gauge", "", "realm", "set"), ("histogram", "", "realm", "observe")]
+    versions = [COUNTING.format(kind=kind, end=end, label=label, call=call)
+                for kind, end, label, call in shapes]
+    scrapes, over = [], threading.Event()
+
+    def scrape(admin):
+        while not over.is_set():
+            scrapes.append(admin.tcp("/metrics")[2])
+
+    scene.queue.send_many([f"m{n}" for n in range(300)])
+    with start(scene, versions[0]) as host:
+        host.wait_says("consuming")
+        thread = threading.Thread(target=scrape, args=(Admin(host),))
+        thread.start()
+        try:
+            for n in range(1, 13):
+                scene.handler(versions[n % len(versions)])
+                code, text = reload(host)
+                assert code == 0, text
+                scene.queue.send_many([f"v{n}-{i}" for i in range(10)])
+            host.wait_for("an empty queue", scene.queue.is_empty, 60)
+        finally:
+            over.set()
+            thread.join()
+        last = Admin(host).tcp("/metrics")[2]
+        host.term()
+        assert host.wait_exit() == 0, host.text[-4000:]
+    for text in scrapes:
+        assert text.count("# TYPE made") == 1
+        shapes = {frozenset(dict(labels)) - {"le"} for name, labels in parse(text) if name.startswith("made")}
+        assert len(shapes) <= 1, shapes
+    assert promtool("check", "metrics", stdin=last) == (0, "")
+    runs_seen = [value(parse(text), "runs_total") for text in scrapes] + [420]
+    assert runs_seen == sorted(runs_seen)  # no reload sets it back
+    assert value(parse(last), "runs_total") == 420
+    assert value(parse(last), "made_total", realm="a") >= 10
 
 
 def test_what_it_requires_and_its_settings(scene):

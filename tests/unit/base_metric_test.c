@@ -1,3 +1,4 @@
+#include "base/metric_share.h"
 #include "base/metric_text.h"
 
 #include <pthread.h>
@@ -164,6 +165,144 @@ static void nothing_takes_everything(void **state)
     metrics_free(NULL);
 }
 
+/* ---- generations ---- */
+
+static struct metric *open_as(struct metrics *ms, uint32_t generation, const char *label,
+                              const char *help)
+{
+    struct err e = {0};
+    struct metric_desc d = {.name = "t_made_total",
+                            .help = help,
+                            .type = METRIC_COUNTER,
+                            .labels = {label},
+                            .series_max = 5,
+                            .generation = generation};
+    struct metric *m = metrics_open(ms, 1, &d, &e);
+    assert_non_null(m);
+    return m;
+}
+
+static void one_generation_is_shown(void **state)
+{
+    (void)state;
+    struct metrics *ms = metrics_new();
+    struct metric_part one, two, three;
+    const char *const x[] = {"x"};
+    metrics_join(ms, &one, 1);
+    struct metric *first = open_as(ms, 1, "realm", "Made.");
+    metric_add(first, x, 1);
+    expect_text(ms, "");
+    metrics_show(ms, 1);
+    expect_text(ms, "# HELP t_made_total Made.\n# TYPE t_made_total counter\n"
+                    "t_made_total{realm=\"x\"} 1\n");
+
+    metrics_join(ms, &two, 2);
+    struct metric *second = open_as(ms, 2, "client", "Made by.");
+    assert_ptr_not_equal(first, second);
+    metric_add(second, x, 5); /* as its init may */
+    metric_add(first, x, 1);
+    expect_text(ms, "# HELP t_made_total Made.\n# TYPE t_made_total counter\n"
+                    "t_made_total{realm=\"x\"} 2\n");
+    metrics_show(ms, 2);
+    metric_add(first, x, 1); /* its last messages */
+    const char *now = "# HELP t_made_total Made by.\n# TYPE t_made_total counter\n"
+                      "t_made_total{client=\"x\"} 5\n";
+    expect_text(ms, now);
+    metrics_leave(ms, &one);
+    expect_text(ms, now);
+
+    metrics_join(ms, &three, 3); /* back to the first: nothing of it is left */
+    assert_int_equal(list_length(&ms->families), 1);
+    metric_add(open_as(ms, 3, "realm", "Made."), x, 7);
+    metrics_show(ms, 3);
+    metrics_leave(ms, &two);
+    expect_text(ms, "# HELP t_made_total Made.\n# TYPE t_made_total counter\n"
+                    "t_made_total{realm=\"x\"} 7\n");
+    metrics_leave(ms, &three);
+    metrics_free(ms);
+}
+
+static void what_stays_alike_goes_on(void **state)
+{
+    (void)state;
+    struct metrics *ms = metrics_new();
+    struct metric_part one, two;
+    const char *const x[] = {"x"};
+    metrics_join(ms, &one, 1);
+    struct metric *first = open_as(ms, 1, "realm", "Made.");
+    metric_add(first, x, 3);
+    metrics_show(ms, 1);
+    metrics_join(ms, &two, 2);
+    assert_ptr_equal(open_as(ms, 2, "realm", "In other words."), first);
+    expect_text(ms, "# HELP t_made_total Made.\n# TYPE t_made_total counter\n"
+                    "t_made_total{realm=\"x\"} 3\n");
+    metrics_show(ms, 2);
+    metrics_leave(ms, &one);
+    metric_add(first, x, 1);
+    expect_text(ms, "# HELP t_made_total In other words.\n# TYPE t_made_total counter\n"
+                    "t_made_total{realm=\"x\"} 4\n");
+    metrics_leave(ms, &two); /* nobody is left: it is shown still, and goes on with a new part */
+    metrics_join(ms, &two, 2);
+    assert_ptr_equal(open_as(ms, 2, "realm", "In other words."), first);
+    metrics_leave(ms, &two);
+    metrics_free(ms);
+}
+
+/* Generations that come and go, refused ones among them, leave nothing behind. */
+static void what_is_over_is_freed(void **state)
+{
+    (void)state;
+    struct metrics *ms = metrics_new();
+    struct metric_part parts[2][2], trial, never = {.generation = 0};
+    metric_add(metrics_open(ms, 0, &plain, NULL), NULL, 1);
+    for (uint32_t g = 1; g <= 100; g++) {
+        char label[20];
+        struct metric_part *now = parts[g % 2], *before = parts[(g + 1) % 2];
+        snprintf(label, sizeof label, "label_%u", (unsigned)g);
+        metrics_join(ms, &trial, 1000 + g);
+        open_as(ms, 1000 + g, "refused", "Made.");
+        metrics_leave(ms, &trial);
+        for (int i = 0; i < 2; i++) {
+            metrics_join(ms, &now[i], g);
+            metric_add(open_as(ms, g, label, "Made."), (const char *const[]){"x"}, 1);
+        }
+        metrics_show(ms, g);
+        for (int i = 0; g > 1 && i < 2; i++)
+            metrics_leave(ms, &before[i]);
+        assert_int_equal(list_length(&ms->families), 2);
+    }
+    expect_text(ms, "# HELP t_plain_total Plain.\n# TYPE t_plain_total counter\nt_plain_total 1\n"
+                    "# HELP t_made_total Made.\n# TYPE t_made_total counter\n"
+                    "t_made_total{label_100=\"x\"} 2\n");
+    metrics_leave(ms, &never);
+    metrics_leave(ms, &parts[0][0]);
+    metrics_leave(ms, &parts[0][1]);
+    metrics_free(ms);
+}
+
+/* Within one of them a name stands for one thing, and the host's own for one thing in all. */
+static void a_generation_does_not_contradict_itself(void **state)
+{
+    (void)state;
+    struct metrics *ms = metrics_new();
+    struct metric_part part;
+    struct err e = {0};
+    struct metric_desc d = labelled;
+    metrics_join(ms, &part, 1);
+    d.generation = 1;
+    assert_non_null(metrics_open(ms, 0, &d, &e));
+    d.series_max = 4;
+    assert_null(metrics_open(ms, 0, &d, &e));
+    assert_string_equal(e.text, "metric t_calls_total has another max already");
+    d.generation = 2;
+    assert_non_null(metrics_open(ms, 0, &d, &e));
+    d.type = METRIC_GAUGE;
+    assert_null(metrics_open(ms, 0, &d, &e));
+    assert_string_equal(e.text, "metric t_calls_total is a counter already");
+    metrics_leave(ms, &part);
+    metrics_free(ms);
+}
+
 /* ---- several threads, and one that reads meanwhile ---- */
 
 enum { THREADS = 4, ROUNDS = 20000 };
@@ -247,6 +386,10 @@ int main(void)
         cmocka_unit_test(buckets_are_cumulative),
         cmocka_unit_test(a_name_stands_for_one_thing),
         cmocka_unit_test(nothing_takes_everything),
+        cmocka_unit_test(one_generation_is_shown),
+        cmocka_unit_test(what_stays_alike_goes_on),
+        cmocka_unit_test(what_is_over_is_freed),
+        cmocka_unit_test(a_generation_does_not_contradict_itself),
         cmocka_unit_test(threads_write_while_one_reads),
         cmocka_unit_test(a_common_gauge_is_one_number),
     };

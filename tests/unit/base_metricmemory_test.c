@@ -22,6 +22,29 @@ static const struct metric_desc waits = {.name = "t_seconds",
                                          .bounds_count = 2,
                                          .series_max = 4};
 
+/* Opens and counts as a generation of the handler does. True if nothing failed. */
+static bool once_as_a_generation(void)
+{
+    const char *a = "a";
+    struct err e = {0};
+    struct metric_desc d = waits;
+    struct metric_part part;
+    bool whole = false;
+    struct metrics *ms = metrics_new();
+    if (ms) {
+        metrics_join(ms, &part, 7);
+        d.generation = 7;
+        struct metric *m = metrics_open(ms, 0, &d, &e);
+        assert_true(m || strstr(e.text, "no memory for metric t_seconds"));
+        metric_observe(m, &a, 0.5);
+        whole = m && left >= 0;
+        metrics_leave(ms, &part);
+    }
+    left = -1;
+    metrics_free(ms);
+    return whole;
+}
+
 /* Opens, counts three, reads. True if nothing failed. */
 static bool once(void)
 {
@@ -64,6 +87,12 @@ static void each_allocation_fails(void **state)
         failures += !once();
     }
     assert_true(!OWN_ALLOCATOR || failures >= 10);
+    failures = 0;
+    for (long n = 0; OWN_ALLOCATOR && n < 20; n++) {
+        left = n;
+        failures += !once_as_a_generation();
+    }
+    assert_true(!OWN_ALLOCATOR || (failures >= 7 && failures < 20));
 }
 
 int main(void)

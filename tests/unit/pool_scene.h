@@ -28,6 +28,8 @@ static struct {
     int stuck, back, given_up; /* as the pool has told */
 } t;
 
+static struct metrics *counted; /* of the next pool; NULL: nothing is counted */
+
 static inline void on_verdicts(void *arg, struct list *jobs)
 {
     (void)arg;
@@ -131,7 +133,8 @@ static inline void begin_watched(int workers, int slots, const char *handler, in
     struct err e = {0};
     assert_int_equal(fetch_global_init(&e), 0);
     t.loop = ev_loop_new(EVFLAG_AUTO);
-    struct pool_options o = {.workers = workers, .most = 8, .stuck_ms = stuck_ms};
+    struct pool_options o = {
+        .workers = workers, .most = 8, .stuck_ms = stuck_ms, .metrics = counted};
     o.bundle = make_bundle(handler, 1);
     o.vm = (struct vm_options){.handler_path = "handler.lua",
                                .queue_name = "q",
