@@ -20,11 +20,12 @@ static bool is_open(const struct host *h, const struct view *v)
 }
 
 /* Let go of at the end of its lease, whatever else was open about it; but for one whose extension
- * is on the wire: its answer decides. */
+ * is on the wire: its answer decides, and its settlement may have waited for that. */
 static bool has_left(const struct view *v)
 {
     bool waits = v->phase == PHASE_WAITING || v->phase == PHASE_PARKED || awaits_turn(v);
-    return waits && !v->slept && !v->extending && v->lease_ms + FORGOTTEN_MS < sim.now_ms;
+    int64_t end_ms = v->lease_ms > v->answered_ms ? v->lease_ms : v->answered_ms;
+    return waits && !v->slept && !v->extending && end_ms + FORGOTTEN_MS < sim.now_ms;
 }
 
 /* What is behind one whose course is open has an open course, too. */

@@ -97,6 +97,7 @@ void view_extended(struct host *h, struct record *r, uint64_t handle, const stru
     }
     bool good = b->result.status == QUEUE_OK && e->ok;
     v->extending = 0;
+    v->answered_ms = sim.now_ms;
     set_extend(v);
     if (v->odd && h->draining)
         perhaps_release(h);

@@ -261,6 +261,7 @@ struct view {
     uint64_t extending;                  /* handle of the extension on the wire; 0: none */
     int64_t extend_ms;                   /* an extension is on the wire by then; 0: no saying */
     int64_t parked_ms;                   /* first parking since it was received; 0: none */
+    int64_t answered_ms;                 /* when the last extension was; 0: never */
     int probed;                          /* runs to try a target that was down */
     int comebacks;         /* times its target came back by another, while it was parked */
     int comebacks_open;    /* the same, and it may have been asking for its claim */
