@@ -45,6 +45,8 @@ static void ask_slots(struct flow *f, struct grant *g)
     int permits = limits_permits(f, &by);
     g->capacity = dispatch_capacity(f);
     g->batch = f->options.batch;
+    if (f->targets.down > 0 && permits > 0 && target_permits(f) > g->capacity)
+        g->capacity = target_permits(f); /* one more to try it with, though the rest wait */
     int free = g->capacity - intake_held(f) - f->intake.reserved;
     if (permits == 0)
         g->link = LINK_RETRY_AFTER;

@@ -16,7 +16,8 @@
 #include <string.h>
 
 enum {
-    COMPANY_AFTER = 5, /* probes with one and the same message, then one more is received */
+    COMPANY_AFTER = 5, /* tries of each for each that waits, then one more is received */
+    STORM_GATHERS = 100,
     COMEBACKS_MAX = 3,
     WATCHED_MAX = 64, /* handlers may take addresses from events */
 };
@@ -95,17 +96,27 @@ static struct message *next_to_probe(struct target *t)
     return m;
 }
 
+/* A storm asks for a fresh one after every few tries, whatever they fill, since none that waits may
+ * ever go well, and at its last receive none leaves. So many that fail alike are enough, though. */
+static int storm_company(struct target *t, const struct message *m)
+{
+    struct flow *f = t->flow;
+    int in_hand = intake_held(f) - f->keys.waiting + (m != NULL);
+    if (m && ++t->tries % COMPANY_AFTER != 0)
+        return 0;
+    return in_hand < dispatch_slots(f) + STORM_GATHERS ? in_hand + 1 : 0;
+}
+
 /* How many messages may be in hand to try the target with, `m` among them; 0: no more are needed.
- */
+ * The more of them it fails, the surer it is that it is not they. */
 static int company(struct target *t, const struct message *m)
 {
-    int others = intake_held(t->flow) - t->flow->keys.waiting;
+    int others = t->flow->targets.parked + t->flow->dispatch.buffered_count;
     if (t->storm)
-        return !m || ++t->tries % COMPANY_AFTER == 0 ? others + 1 + (m != NULL) : 0;
+        return storm_company(t, m);
     if (!m)
         return 1;
-    bool alone = list_empty(&t->parked) && t->flow->dispatch.buffered_count == 0;
-    return alone && m->probed >= COMPANY_AFTER ? 2 : 0;
+    return m->probed >= COMPANY_AFTER * (others + 1) ? others + 2 : 0;
 }
 
 static void send_probe(struct target *t)

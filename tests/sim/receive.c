@@ -141,9 +141,10 @@ static void check_receive(struct host *h, const struct queue_receive *q)
     check(INV_permits, q->max >= 1 && q->max <= h->batch && q->wait_s <= h->wait_s,
           "host %d asks for %d of at most %d, waiting %d s", h->index, q->max, h->batch, q->wait_s);
     int ahead = sim.fifo ? 0 : slots > h->batch ? slots : h->batch; /* fetched before its time */
-    check(INV_permits, in_hand + queue_reserved(h) + q->max <= slots + ahead + h->homing,
-          "host %d has %d in hand and %d asked for, asks for %d more and has %d slots", h->index,
-          in_hand, queue_reserved(h), q->max, slots);
+    check_if(!h->down_known, INV_permits,
+             in_hand + queue_reserved(h) + q->max <= slots + ahead + h->homing,
+             "host %d has %d in hand and %d asked for, asks for %d more and has %d slots", h->index,
+             in_hand, queue_reserved(h), q->max, slots);
     if (!h->down_known || h->unsure)
         return;
     in_hand -= view_key_waiting(h); /* those cannot try it */

@@ -3,6 +3,7 @@
 
 #include "policy/retry.h"
 
+#include <limits.h>
 #include <math.h>
 
 /* ---- in ---- */
@@ -285,12 +286,16 @@ void view_probes(struct host *h, struct record *r)
 
 bool view_has_company(const struct host *h)
 {
+    int count = 0, least = INT_MAX;
     for (int i = 0; i < sim.count; i++) {
         const struct view *v = &h->views[i];
-        if (in_hand(h, v) && !awaits_key(v) && !awaits_turn(v) && v->probed <= COMPANY_AFTER)
-            return false;
+        if (!in_hand(h, v) || awaits_key(v) || awaits_turn(v))
+            continue;
+        count++;
+        least = v->probed < least ? v->probed : least;
     }
-    return true;
+    corners[CORNER_company_for_several] += count > 1;
+    return least >= COMPANY_AFTER * count;
 }
 
 void view_verdict(struct host *h, struct record *r, const struct job *job, bool blamed)

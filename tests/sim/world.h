@@ -153,6 +153,7 @@ enum invariant {
     X(acked_comes_again, 5000)                                                                     \
     X(hold_ran_out, 400)                                                                           \
     X(company_received, 170)                                                                       \
+    X(company_for_several, 6)                                                                      \
     X(target_exonerated, 110)                                                                      \
     X(trial_receive, 500)                                                                          \
     X(trip_with_polls_open, 1100)                                                                  \
@@ -260,8 +261,8 @@ struct view {
     int64_t again_low_ms, again_high_ms; /* BACKOFF: between these it runs again */
     uint64_t extending;                  /* handle of the extension on the wire; 0: none */
     int64_t extend_ms;                   /* an extension is on the wire by then; 0: no saying */
-    int64_t parked_ms;                   /* first parking since it was received; 0: none */
     int64_t answered_ms;                 /* when the last extension was; 0: never */
+    int64_t parked_ms;                   /* first parking since it was received; 0: none */
     int probed;                          /* runs to try a target that was down */
     int comebacks;         /* times its target came back by another, while it was parked */
     int comebacks_open;    /* the same, and it may have been asking for its claim */

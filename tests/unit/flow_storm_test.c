@@ -265,6 +265,57 @@ static void a_clump_of_bad_ones(void **state)
     world_end(&w);
 }
 
+/* They fill every slot and are at their last receive, so that none of them ever leaves. */
+static void a_full_house_of_bad_ones(void **state)
+{
+    (void)state;
+    begin(false);
+    receives = 3;
+    receive_all();
+    for (int i = 0; i < 2; i++)
+        end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+    while (w.copy_count > 0)
+        world_copied(&w, QUEUE_OK);
+    fail_for(300000, OUTCOME_RETRY);
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    assert_in_range(v.in_hand, 8 + 1, 100);
+    int bad = next_id;
+    receives = 1;
+    int64_t began_ms = w.now_ms;
+    while (strstr(hold(), "storm")) {
+        world_pass(&w, 50);
+        world_answer_all(&w);
+        receive_all();
+        for (int n = world_running_count(&w); n > 0; n--) {
+            if (atoi(oldest()->id + 1) < bad)
+                end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+            else
+                end_oldest(OUTCOME_ACK, "", "");
+        }
+        assert_in_range(w.now_ms - began_ms, 0, 30000);
+    }
+    world_end(&w);
+}
+
+/* With a bad handler that is left to itself for hours. */
+static void a_storm_gathers_only_so_many(void **state)
+{
+    (void)state;
+    begin(false);
+    receives = 3;
+    receive_all();
+    for (int i = 0; i < 2; i++)
+        end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+    while (w.copy_count > 0)
+        world_copied(&w, QUEUE_OK);
+    fail_for(INT64_C(3600000), OUTCOME_RETRY);
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    assert_int_equal(v.in_hand, 8 + 100);
+    world_end(&w);
+}
+
 static void a_run_to_the_end_ends(void **state)
 {
     (void)state;
@@ -303,11 +354,18 @@ static void a_drain_gives_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_bad_handler),       cmocka_unit_test(a_fresh_one_now_and_then),
-        cmocka_unit_test(after_a_storm),       cmocka_unit_test(a_storm_is_told),
-        cmocka_unit_test(at_the_last_receive), cmocka_unit_test(errors_that_reject),
-        cmocka_unit_test(what_is_none),        cmocka_unit_test(a_clump_of_bad_ones),
-        cmocka_unit_test(a_drain_gives_back),  cmocka_unit_test(a_run_to_the_end_ends),
+        cmocka_unit_test(a_bad_handler),
+        cmocka_unit_test(a_fresh_one_now_and_then),
+        cmocka_unit_test(after_a_storm),
+        cmocka_unit_test(a_storm_is_told),
+        cmocka_unit_test(at_the_last_receive),
+        cmocka_unit_test(errors_that_reject),
+        cmocka_unit_test(what_is_none),
+        cmocka_unit_test(a_clump_of_bad_ones),
+        cmocka_unit_test(a_drain_gives_back),
+        cmocka_unit_test(a_run_to_the_end_ends),
+        cmocka_unit_test(a_full_house_of_bad_ones),
+        cmocka_unit_test(a_storm_gathers_only_so_many),
     };
     log_setup(LOG_TEXT, LOG_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,6 +110,60 @@ static void a_lonely_probe_gets_company(void **state)
     world_end(&w);
 }
 
+/* Also when it takes the only slot there is. */
+static void company_without_a_slot(void **state)
+{
+    (void)state;
+    begin(1, 1);
+    world_bring(&w, 1, 1);
+    world_target_failure(&w, "m1", KC);
+    close_polls();
+    assert_int_equal(fail_until_received("m1"), 5);
+    world_bring(&w, 2, 1);
+    world_target_failure(&w, "m1", KC);
+    world_pass(&w, 2500);
+    assert_string_equal(only_running()->id, "m2");
+    world_running(&w, "m2")->probe_answered = true;
+    world_verdict(&w, "m2", OUTCOME_ACK);
+    assert_non_null(world_running(&w, "m1"));
+    world_end(&w);
+}
+
+/* Two that their server cannot bear, at their last receive: neither leaves, and neither is alone.
+ */
+static void company_for_two(void **state)
+{
+    struct flow_options o = world_options();
+    (void)state;
+    o.max_receives = 3;
+    world_begin(&w, &o, 1, 2);
+    world_bring_one(&w, "m1", "h1", 3);
+    world_bring_one(&w, "m2", "h2", 3);
+    world_target_failure(&w, "m1", KC);
+    world_target_failure(&w, "m2", KC);
+    int probes = 0;
+    while (w.receive_count == 0) {
+        world_pass(&w, 100);
+        extend();
+        if (w.receive_count == 0 && world_running_count(&w) > 0) {
+            probes++;
+            world_target_failure(&w, only_running()->id, KC);
+        }
+        assert_in_range(probes, 0, 30);
+    }
+    assert_int_equal(probes, 2 * 2 * 5); /* ten of each; the next is under way */
+    assert_int_equal(w.receives[0]->max, 1);
+    world_bring(&w, 3, 1);
+    world_target_failure(&w, only_running()->id, KC);
+    world_pass(&w, 2500);
+    assert_string_equal(only_running()->id, "m3");
+    world_running(&w, "m3")->probe_answered = true;
+    world_verdict(&w, "m3", OUTCOME_ACK);
+    assert_non_null(world_running(&w, "m1"));
+    assert_non_null(world_running(&w, "m2"));
+    world_end(&w);
+}
+
 /* While its target is down, m<good> comes in, tries it and brings it back. */
 static void another_succeeds(const char *bad, int good)
 {
@@ -351,6 +405,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outage_holds_intake_and_the_parked_take_turns),
         cmocka_unit_test(a_lonely_probe_gets_company),
+        cmocka_unit_test(company_without_a_slot),
+        cmocka_unit_test(company_for_two),
         cmocka_unit_test(a_message_that_breaks_its_target),
         cmocka_unit_test(probe_that_never_called_proves_nothing),
         cmocka_unit_test(probe_without_an_answer_proves_nothing),
