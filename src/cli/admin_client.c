@@ -7,96 +7,13 @@
 
 #include <ev.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { TIMEOUT_MS = 10000, LISTED_MAX = 20 };
-
-/* ---- which host ---- */
-
-struct found {
-    const char *queue; /* only those that consume it; NULL: all */
-    int count;
-    char path[ADMIN_PATH_BYTES]; /* the last one */
-    struct buf list;
-};
-
-/* QUEUE-PID.sock, with the queue's name cut if it is long. */
-static bool is_of_queue(const char *path, const char *queue)
-{
-    const char *name = strrchr(path, '/') + 1, *dash = strrchr(name, '-');
-    size_t len = dash ? (size_t)(dash - name) : 0;
-    return len > 0 && len <= strlen(queue) && strncmp(name, queue, len) == 0 &&
-           (queue[len] == '\0' || strlen(path) >= ADMIN_PATH_BYTES - 8);
-}
-
-static void offer(void *arg, const char *path)
-{
-    struct found *f = arg;
-    if (f->queue && !is_of_queue(path, f->queue))
-        return;
-    snprintf(f->path, sizeof f->path, "%s", path);
-    if (f->count++ < LISTED_MAX)
-        buf_printf(&f->list, "\n  --socket %s", path);
-}
-
-static void look(struct found *f, const char *queue)
-{
-    f->queue = queue;
-    f->count = 0;
-    buf_clear(&f->list);
-    admin_socket_each_live(offer, f);
-}
-
-static const char *queue_name(const struct conf *c)
-{
-    const char *name = c->queue.url ? c->queue.url : c->queue.name;
-    const char *slash = name ? strrchr(name, '/') : NULL;
-    return slash ? slash + 1 : name;
-}
-
-static int choose(const struct conf *c, struct found *f, struct err *e)
-{
-    look(f, NULL);
-    if (f->count == 0)
-        return err_set(e, EXIT_FAILED,
-                       "no running host is found: start one with `host run`, or name its socket "
-                       "with --socket or LUAHOST_ADMIN_SOCKET (it is on its log's line \"admin\")");
-    if (f->count > 1 && queue_name(c)) {
-        struct found of_queue = *f;
-        buf_init(&of_queue.list);
-        look(&of_queue, queue_name(c));
-        if (of_queue.count == 1) {
-            f->count = 1;
-            memcpy(f->path, of_queue.path, sizeof f->path);
-        }
-        buf_free(&of_queue.list);
-    }
-    return f->count == 1 ? 0
-                         : err_set(e, EXIT_FAILED, "%d hosts are running here; say which:%s",
-                                   f->count, f->list.data);
-}
-
-static int find_host(const char *socket, char path[ADMIN_PATH_BYTES], struct err *e)
-{
-    const struct conf_request request = {.environ = environ};
-    struct conf c = {0};
-    struct found f = {0};
-    int rc = 0;
-    buf_init(&f.list);
-    if (!socket && (rc = conf_load(&c, &request, e)) == 0)
-        socket = c.admin.socket;
-    if (rc == 0 && !socket) {
-        rc = choose(&c, &f, e);
-        socket = f.path;
-    }
-    if (rc == 0 && snprintf(path, ADMIN_PATH_BYTES, "%s", socket) >= ADMIN_PATH_BYTES)
-        rc = err_set(e, EXIT_USAGE, "'%s' is too long for a socket's path", socket);
-    buf_free(&f.list);
-    conf_free(&c);
-    return rc;
-}
 
 /* ---- the request ---- */
 
@@ -145,14 +62,14 @@ static int call_over(struct ev_loop *loop, struct fetch *fetch, const char *meth
     return c->rc;
 }
 
-int admin_client_call(const char *socket, const char *method, const char *target, struct buf *out,
-                      struct err *e)
+/* The same as admin_client_call, with the host's socket known. */
+static int call_at(const char *path, const char *method, const char *target, struct buf *out,
+                   struct err *e)
 {
-    char path[ADMIN_PATH_BYTES];
     const struct fetch_options options = {
         .connect_timeout_ms = TIMEOUT_MS, .idle_connection_s = 1, .max_connections = 1};
     struct call c = {.path = path, .out = out, .e = e};
-    if (find_host(socket, path, e) != 0 || fetch_global_init(e) != 0)
+    if (fetch_global_init(e) != 0)
         return -1;
     struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO);
     if (!loop)
@@ -173,6 +90,127 @@ struct json_object *admin_client_object(const struct buf *answer, struct err *e)
     json_object_put(object);
     err_set(e, EXIT_FAILED, "the host's answer is no JSON object: is it another version?");
     return NULL;
+}
+
+/* ---- which host ---- */
+
+struct found {
+    const char *queue;  /* only those that consume it; NULL: all */
+    const char *config; /* only those that read that file; NULL: all */
+    int count;
+    char path[ADMIN_PATH_BYTES]; /* the last one */
+    struct buf list;
+};
+
+/* QUEUE-PID.sock, with the queue's name cut if it is long. */
+static bool is_of_queue(const char *path, const char *queue)
+{
+    const char *name = strrchr(path, '/') + 1, *dash = strrchr(name, '-');
+    size_t len = dash ? (size_t)(dash - name) : 0;
+    return len > 0 && len <= strlen(queue) && strncmp(name, queue, len) == 0 &&
+           (queue[len] == '\0' || strlen(path) >= ADMIN_PATH_BYTES - 8);
+}
+
+static bool reads_config(const char *path, const char *config)
+{
+    struct err e = {0};
+    struct buf answer;
+    buf_init(&answer);
+    int rc = call_at(path, "GET", "/api/v1/status", &answer, &e);
+    struct json_object *status = rc == 0 ? admin_client_object(&answer, &e) : NULL;
+    const char *file = json_object_get_string(json_object_object_get(status, "config"));
+    bool same = file && strcmp(file, config) == 0;
+    json_object_put(status);
+    buf_free(&answer);
+    return same;
+}
+
+static void offer(void *arg, const char *path)
+{
+    struct found *f = arg;
+    if ((f->queue && !is_of_queue(path, f->queue)) || (f->config && !reads_config(path, f->config)))
+        return;
+    snprintf(f->path, sizeof f->path, "%s", path);
+    if (f->count++ < LISTED_MAX)
+        buf_printf(&f->list, "\n  --socket %s", path);
+}
+
+static void look(struct found *f, const char *queue, const char *config)
+{
+    f->queue = queue;
+    f->config = config;
+    f->count = 0;
+    buf_clear(&f->list);
+    admin_socket_each_live(offer, f);
+}
+
+static const char *queue_name(const struct conf *c)
+{
+    const char *name = c->queue.url ? c->queue.url : c->queue.name;
+    const char *slash = name ? strrchr(name, '/') : NULL;
+    return slash ? slash + 1 : name;
+}
+
+/* The configuration here is of another queue than whatever runs: that one is not meant. */
+static int fail_other_queue(const struct conf *c, const struct found *f, struct err *e)
+{
+    return err_set(e, EXIT_FAILED,
+                   "no host that consumes \"%.80s\", which %s names, is running; if %s is meant, "
+                   "say so:%s",
+                   queue_name(c), c->file ? c->file : "LUAHOST_QUEUE_URL or LUAHOST_QUEUE_NAME",
+                   f->count == 1 ? "this one" : "one of these", f->list.data);
+}
+
+static int choose(const struct conf *c, struct found *f, struct err *e)
+{
+    const char *queue = queue_name(c);
+    char config[PATH_MAX];
+    if (queue)
+        look(f, queue, NULL);
+    /* A flag may have named another queue, and host dev has its own. */
+    if (queue && f->count == 0 && c->file && realpath(c->file, config))
+        look(f, NULL, config);
+    if (f->count == 0) {
+        look(f, NULL, NULL);
+        if (f->count > 0 && queue)
+            return fail_other_queue(c, f, e);
+    }
+    if (f->count == 0)
+        return err_set(e, EXIT_FAILED,
+                       "no running host is found: start one with `host run`, or name its socket "
+                       "with --socket or LUAHOST_ADMIN_SOCKET (it is on its log's line \"admin\")");
+    return f->count == 1 ? 0
+                         : err_set(e, EXIT_FAILED, "%d hosts are running here; say which:%s",
+                                   f->count, f->list.data);
+}
+
+static int find_host(const char *socket, char path[ADMIN_PATH_BYTES], struct err *e)
+{
+    const struct conf_request request = {.environ = environ};
+    struct conf c = {0};
+    struct found f = {0};
+    int rc = 0;
+    buf_init(&f.list);
+    if (!socket && (rc = conf_load(&c, &request, e)) == 0)
+        socket = c.admin.socket;
+    if (rc == 0 && !socket) {
+        rc = choose(&c, &f, e);
+        socket = f.path;
+    }
+    if (rc == 0 && snprintf(path, ADMIN_PATH_BYTES, "%s", socket) >= ADMIN_PATH_BYTES)
+        rc = err_set(e, EXIT_USAGE, "'%s' is too long for a socket's path", socket);
+    buf_free(&f.list);
+    conf_free(&c);
+    return rc;
+}
+
+/* ---- the command's ---- */
+
+int admin_client_call(const char *socket, const char *method, const char *target, struct buf *out,
+                      struct err *e)
+{
+    char path[ADMIN_PATH_BYTES];
+    return find_host(socket, path, e) == 0 ? call_at(path, method, target, out, e) : -1;
 }
 
 struct json_object *admin_client_ask(const char *socket, const char *method, const char *target,

@@ -8,10 +8,10 @@
 struct json_object;
 
 /* One request to the host that is meant: the one at `socket` if that is given, else the one that
- * LUAHOST_ADMIN_SOCKET names or the host.conf.lua of this folder (by its socket, or by its queue if
- * exactly one host consumes that), else the only one that runs. The answer's body, JSON, is added
- * to `out`. -1 with `e`: no host is found, several are (they are listed), nobody answers, or it
- * refuses, in its own words. */
+ * LUAHOST_ADMIN_SOCKET names or the host.conf.lua of this folder (by its socket; by its queue; or
+ * the one that reads this very file, whatever queue a flag has named), else, if none of that names
+ * a queue, the only one that runs. The answer's body, JSON, is added to `out`. -1 with `e`: no such
+ * host is found, several are (they are listed), nobody answers, or it refuses, in its own words. */
 int admin_client_call(const char *socket, const char *method, const char *target, struct buf *out,
                       struct err *e);
 
@@ -24,7 +24,8 @@ struct json_object *admin_client_object(const struct buf *answer, struct err *e)
 /* For the help of commands that call. */
 #define ADMIN_CLIENT_FINDS                                                                         \
     "The host is the one that --socket or LUAHOST_ADMIN_SOCKET names, or the host.conf.lua of\n"   \
-    "this folder, or the only one that runs here; if there are several, they are listed.\n"
+    "this folder (by its socket or queue), or where no queue is named the only one that runs\n"    \
+    "here; if it is not clear which, nothing is done and they are listed.\n"
 #define ADMIN_CLIENT_SOCKET_HELP "the host's admin socket [the only one here]"
 
 #endif

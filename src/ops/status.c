@@ -8,6 +8,8 @@
 #include "pool/pool.h"
 
 #include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -199,12 +201,14 @@ static void put_reload(struct buf *out, const struct reload *r)
 
 void status_host(const struct running *r, struct buf *out)
 {
+    char config[PATH_MAX];
     buf_char(out, '{');
     put_text(out, "version", HOST_VERSION);
     put_int(out, "pid", getpid());
     put_text(out, "queue", r->queue_url);
     put_text(out, "endpoint", r->endpoint);
     put_text(out, "handler", r->handler_path);
+    put_text(out, "config", r->conf->file ? realpath(r->conf->file, config) : NULL);
     put_int(out, "generation", r->reload->generation);
     put_reload(out, r->reload);
     put_seconds(out, "up_s", clock_boot_ms() - r->started_ms);

@@ -384,6 +384,36 @@ def test_the_configuration_of_this_folder_says_which(running, scene, runtime, tm
             assert json.loads(done.stdout)["pid"] == wanted.popen.pid, text
 
 
+def test_the_configuration_of_this_folder_names_another_queue(running, runtime, tmp_path):
+    """Then the only host that runs is not the one that is meant, unless it reads that very file."""
+    _, host, a = running
+    folder = tmp_path / "here"
+    folder.mkdir()
+
+    def ask(*arguments, **env):
+        done = subprocess.run([BINARY, *arguments], cwd=folder, capture_output=True, text=True,
+                              env=environment({"XDG_RUNTIME_DIR": runtime, **env}), timeout=20)
+        return done.returncode, done.stdout + done.stderr
+
+    conf = folder / "host.conf.lua"
+    conf.write_text('return { queue = { url = "http://127.0.0.1:1/0/another" } }')
+    for arguments in (["pause"], ["resume"], ["scale", "3"], ["reload"], ["status"]):
+        code, text = ask(*arguments)
+        assert code == 1 and '"another"' in text and "host.conf.lua" in text, text
+        assert "--socket " + a.where["socket"] in text, text
+    assert not a.status()["paused"] and len(a.status()["worker_list"]) == 4
+    assert a.status()["generation"] == 1
+    code, text = ask("pause", "--socket", a.where["socket"])
+    assert code == 0 and a.status()["paused"]
+    conf.unlink()
+    assert ask("resume")[0] == 0 and not a.status()["paused"]
+    code, text = ask("pause", LUAHOST_QUEUE_NAME="another", LUAHOST_QUEUE_REGION="eu-west-1")
+    assert code == 1 and "LUAHOST_QUEUE_NAME" in text
+    conf.symlink_to(a.status()["config"])
+    code, text = ask("status", "--json", LUAHOST_QUEUE_URL="http://127.0.0.1:1/0/another")
+    assert code == 0 and json.loads(text)["pid"] == host.popen.pid, text
+
+
 def test_the_tools_refuse_what_is_none(runtime):
     for arguments, words in ((("scale",), "N|MIN:MAX"), (("scale", "x"), '"x"'),
                              (("scale", "-1"), "unknown option"), (("status", "now"), "too many"),
