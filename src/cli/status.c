@@ -114,8 +114,10 @@ int cmd_pause(int argc, char **argv)
     static const struct cli_usage usage = {
         .command = "pause",
         .about =
-            "A running host stops receiving; what is in hand goes on. A receive that is open may\n"
-            "still bring up to ten messages.\n" ADMIN_CLIENT_FINDS,
+            "A running host stops receiving; what is in hand goes on. A poll that is open may\n"
+            "still bring up to ten messages (for queue.wait seconds, 20 unless set otherwise): "
+            "the\n"
+            "answer says so, and host status says when none is open any more.\n" ADMIN_CLIENT_FINDS,
         .example = "  host pause && host status\n"};
     return run(&usage, argc, argv, "POST", pause_target);
 }

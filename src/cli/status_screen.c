@@ -59,6 +59,21 @@ static void put_state(struct buf *b, struct json_object *s)
     buf_char(b, '\n');
 }
 
+/* Receiving has ended when the polls have that were open then, not when it was told to. */
+static void put_polls(struct buf *b, struct json_object *s)
+{
+    bool paused = json_object_get_boolean(member(s, "paused"));
+    int64_t open = number(s, "polls_open"), in_hand = number(member(s, "in_hand"), "all");
+    if (!member(s, "polls_open") || !(paused || member(member(s, "hold"), "target")))
+        return;
+    if (open > 0)
+        buf_printf(b, "            %" PRId64 " poll%s still open and may bring up to %s\n", open,
+                   open == 1 ? " is" : "s are", open == 1 ? "ten messages" : "ten messages each");
+    else if (paused)
+        buf_printf(b, "            no poll is open: nothing more comes%s\n",
+                   in_hand > 0 ? ", what is in hand goes on" : ", and nothing is in hand");
+}
+
 static void put_in_hand(struct buf *b, struct json_object *h)
 {
     static const char *const states[] = {"buffered", "running", "parked",
@@ -145,6 +160,7 @@ void status_screen(struct json_object *s, struct buf *b)
     const char *queue = text(s, "queue"), *slash = strrchr(queue, '/');
     buf_printf(b, "%s  ", slash ? slash + 1 : *queue ? queue : "host");
     put_state(b, s);
+    put_polls(b, s);
     if (number(s, "generation") > 0)
         buf_printf(b, "  handler   %s, generation %" PRId64 "\n", text(s, "handler"),
                    number(s, "generation"));

@@ -319,6 +319,9 @@ void flow_pause(struct flow *f, bool paused)
     if (f->intake.paused == paused)
         return;
     f->intake.paused = paused;
-    log_info(paused ? "paused: receiving nothing until told to go on" : "receiving again");
+    log_info(!paused              ? "receiving again"
+             : f->intake.open > 0 ? "paused: receiving nothing until told to go on, but what the "
+                                    "open poll may still bring"
+                                  : "paused: receiving nothing until told to go on");
     intake_kick(f);
 }

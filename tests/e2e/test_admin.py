@@ -166,6 +166,17 @@ def test_pausing_and_resuming(running):
     assert admin.value(a.metrics(), "luahost_intake_held") == 0
 
 
+def test_a_pause_says_whether_more_may_come(running, runtime):
+    _, host, a = running
+    host.wait_for("a poll", lambda: a.status()["polls_open"] == 1)
+    code, text = tool(runtime, "pause")
+    assert code == 0 and "1 poll is still open and may bring up to ten messages" in text
+    host.wait_says("what the open poll may still bring")
+    host.wait_for("end of the open poll", lambda: a.status()["polls_open"] == 0, 15)
+    code, text = tool(runtime, "status")
+    assert code == 0 and "no poll is open: nothing more comes, and nothing is in hand" in text
+
+
 def test_changes_over_tcp_need_the_token(running):
     _, _, a = running
     for path in ("/api/v1/pause", "/api/v1/resume", "/api/v1/scale?workers=1"):

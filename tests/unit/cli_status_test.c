@@ -69,6 +69,34 @@ static void what_holds_it_comes_first(void **state)
            "            http://m:1 down for 4 s\n");
 }
 
+/* What a poll brings that was open already comes after the pause. */
+static void a_pause_is_quiet_when_the_polls_have_ended(void **state)
+{
+    (void)state;
+#define PAUSED                                                                                     \
+    "{\"queue\":\"q\",\"handler\":\"h.lua\",\"generation\":1,\"version\":\"1\",\"pid\":1,\"up_"    \
+    "s\":1,"                                                                                       \
+    "\"state\":\"held\",\"paused\":true,\"hold\":{\"reason\":\"paused\",\"target\":null,\"for_"    \
+    "s\":1},"
+#define REST "  handler   h.lua, generation 1\n  process   host 1, pid 1, up 1 s\n  queue     q\n"
+    expect(PAUSED "\"polls_open\":1}", "q  held: paused, for 1 s\n"
+                                       "            1 poll is still open and may bring up to ten "
+                                       "messages\n" REST);
+    expect(PAUSED "\"polls_open\":3}", "q  held: paused, for 1 s\n"
+                                       "            3 polls are still open and may bring up to ten "
+                                       "messages each\n" REST);
+    expect(PAUSED "\"polls_open\":0,\"in_hand\":{\"all\":2}}",
+           "q  held: paused, for 1 s\n"
+           "            no poll is open: nothing more comes, what is in hand goes on\n" REST
+           "  in hand   2\n");
+    expect(PAUSED "\"polls_open\":0,\"in_hand\":{\"all\":0}}",
+           "q  held: paused, for 1 s\n"
+           "            no poll is open: nothing more comes, and nothing is in hand\n" REST
+           "  in hand   0\n");
+#undef PAUSED
+#undef REST
+}
+
 /* Another version, or a host that has only begun. */
 static void what_is_not_told_is_left_out(void **state)
 {
@@ -86,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_is_well),
         cmocka_unit_test(what_holds_it_comes_first),
+        cmocka_unit_test(a_pause_is_quiet_when_the_polls_have_ended),
         cmocka_unit_test(what_is_not_told_is_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
