@@ -31,8 +31,11 @@ static int outcome_new(lua_State *L, const char *outcome, int reason, int after)
     }
     lua_setmetatable(L, -2);
     struct task *t = vm_of(L)->current;
-    if (t)
-        t->outcomes_built++;
+    if (t) {
+        t->built.count++;
+        t->built.last = lua_topointer(L, -1);
+        place_of_call(L, t->built.at, sizeof t->built.at);
+    }
     return 1;
 }
 

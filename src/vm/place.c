@@ -75,6 +75,19 @@ char *verdict_traceback(lua_State *L, char *at, size_t at_size)
     return text;
 }
 
+void place_of_call(lua_State *L, char *at, size_t at_size)
+{
+    lua_Debug ar;
+    at[0] = '\0';
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (!is_authors(&ar) || ar.currentline < 0)
+            continue;
+        snprintf(at, at_size, "%s:%d", state_base_name(ar.source + 1), ar.currentline);
+        return;
+    }
+}
+
 /* ---- the source --------------------------------------------------------------------------------
  */
 

@@ -31,7 +31,7 @@ static int finish(lua_State *L, int status, lua_KContext context)
     if (t->kill != KILL_NONE)
         return 0; /* whatever it made of that: the kill decides */
     if (status == LUA_OK || status == LUA_YIELD) {
-        verdict_of_results(L, lua_gettop(L) - 1, t->outcomes_built, &t->verdict);
+        verdict_of_results(L, lua_gettop(L) - 1, &t->built, &t->verdict);
         if (*t->verdict.kind && t->work == WORK_JOB)
             verdict_note_handler(L, &t->verdict);
         return 0;
@@ -149,7 +149,7 @@ void task_begin(struct task *t, enum task_work work, struct job *job)
     t->generation++;
     t->kill = KILL_NONE;
     t->last_words = t->hard = t->cancel_wanted = t->waiting = false;
-    t->outcomes_built = 0;
+    t->built = (struct built){0};
     t->cancel = NULL;
     t->chain_length = 0;
     t->started_us = clock_mono_us();

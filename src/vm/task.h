@@ -55,7 +55,7 @@ struct task {
     bool last_words; /* after a kill: the error was raised once, a short grace runs */
     bool hard;       /* the grace is over: raised again at each instruction */
     bool cancel_wanted;
-    int outcomes_built; /* by host.retry and host.reject, to notice one that was not returned */
+    struct built built; /* by host.retry and host.reject */
 
     int64_t started_us; /* CLOCK_MONOTONIC */
     int64_t deadline_us;

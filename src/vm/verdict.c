@@ -124,7 +124,7 @@ static void describe(lua_State *L, int index, char *out, size_t size)
     }
 }
 
-void verdict_of_results(lua_State *L, int count, int built, struct verdict *v)
+void verdict_of_results(lua_State *L, int count, const struct built *built, struct verdict *v)
 {
     while (count > 1 && lua_isnil(L, -1)) {
         lua_pop(L, 1);
@@ -133,11 +133,13 @@ void verdict_of_results(lua_State *L, int count, int built, struct verdict *v)
     int first = lua_gettop(L) - count + 1;
     if (count > 0 && is_outcome(L, first)) {
         outcome_of(L, first, v);
+        if (lua_topointer(L, first) == built->last)
+            memcpy(v->at, built->at, sizeof v->at);
         return;
     }
     bool good =
         count == 0 || lua_isnil(L, first) || (lua_isboolean(L, first) && lua_toboolean(L, first));
-    if (count <= 1 && good && built == 0) {
+    if (count <= 1 && good && built->count == 0) {
         v->outcome = OUTCOME_ACK;
         return;
     }

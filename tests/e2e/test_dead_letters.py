@@ -72,13 +72,14 @@ def test_a_rejected_message_is_copied_whole(scene):
         "AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}})
     settled = scene.run(1)
     assert settled[0]["outcome"] == "reject" and settled[0]["reason"] == "cannot be mapped"
+    assert settled[0]["at"] == "handler.lua:4"
     assert scene.queue.is_empty()
     message, failure = scene.dead_letter()
     assert message["Body"] == "bad \u4e2d"
     assert message["MessageAttributes"] == ATTRIBUTES
     assert message["Attributes"]["AWSTraceHeader"] == TRACE
     assert failure["outcome"] == "rejected" and failure["reason"] == "cannot be mapped"
-    assert failure["message_id"] == sent["MessageId"]
+    assert failure["message_id"] == sent["MessageId"] and failure["at"] == "handler.lua:4"
     assert failure["attempts"] == failure["receives"] == failure["generation"] == 1
     assert failure["sent_at"] <= failure["time"]
     answered = [e for e in scene.wire.log() if e["target"] == "SendMessage"]

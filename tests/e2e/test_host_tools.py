@@ -61,8 +61,8 @@ def test_init_overwrites_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("event, code, words", (
-    ({"reject": "no good"}, 0, "reject\n       no good"),
-    ({"after": 7}, 0, "retry after 7 s\n       later"),
+    ({"reject": "no good"}, 0, "reject\n       h.lua:6: no good"),
+    ({"after": 7}, 0, "retry after 7 s\n       h.lua:7: later"),
     ({"boom": True}, 1, "retry\n       h.lua:5: boom"),
     ({"url": "http://x.test/a?b=c"}, 1, "cannot tell: say what it would answer,"
                                         " --answer 'POST http://x.test/a 200'"),

@@ -15,11 +15,20 @@ static void outcomes(void **state)
         {"return nil", OUTCOME_ACK, "", "", NULL, -1},
         {"return true", OUTCOME_ACK, "", "", NULL, -1},
         {"return nil, nil", OUTCOME_ACK, "", "", NULL, -1},
-        {"return host.retry{after=30, reason='busy'}", OUTCOME_RETRY, "", "", "busy", 30000},
-        {"return host.retry()", OUTCOME_RETRY, "", "", NULL, -1},
-        {"return host.retry{after=0.5}", OUTCOME_RETRY, "", "", NULL, 500},
-        {"return host.reject 'no email'", OUTCOME_REJECT, "", "", "no email", -1},
-        {"return host.reject()", OUTCOME_REJECT, "", "", NULL, -1},
+        {"return host.retry{after=30, reason='busy'}", OUTCOME_RETRY, "", "register.lua:5", "busy",
+         30000},
+        {"return host.retry()", OUTCOME_RETRY, "", "register.lua:5", NULL, -1},
+        {"return host.retry{after=0.5}", OUTCOME_RETRY, "", "register.lua:5", NULL, 500},
+        {"return host.reject 'no email'", OUTCOME_REJECT, "", "register.lua:5", "no email", -1},
+        {"return host.reject()", OUTCOME_REJECT, "", "register.lua:5", NULL, -1},
+        {"local no = host.reject 'a'\nhost.retry()\nreturn no", OUTCOME_REJECT, "", "", "a", -1},
+        {"local ok, no = pcall(host.reject, 'a')\nreturn no", OUTCOME_REJECT, "", "register.lua:5",
+         "a", -1},
+        {"local function no()\n  return host.reject 'a'\nend\nreturn no()", OUTCOME_REJECT, "",
+         "register.lua:6", "a", -1},
+        {"return coroutine.wrap(function()\n  return (host.reject 'a')\nend)()", OUTCOME_REJECT, "",
+         "register.lua:6", "a", -1},
+        {"return M.never", OUTCOME_REJECT, "", "", "made before", -1},
         {"return false", OUTCOME_RETRY, "contract", "register.lua:4", "returned false", -1},
         {"return nil, 'oops'", OUTCOME_RETRY, "contract", "register.lua:4",
          "nil and the string \"oops\"", -1},
@@ -59,7 +68,8 @@ static void outcomes(void **state)
         char source[1024];
         rig_defaults(&r);
         snprintf(source, sizeof source,
-                 "local host = require 'host'\nlocal M = {}\n\nfunction M.handle(msg)\n%s\nend\n"
+                 "local host = require 'host'\nlocal M = {}\nM.never = host.reject 'made before'\n"
+                 "function M.handle(msg)\n%s\nend\n"
                  "return M",
                  cases[i].body);
         rig_must_open(&r, source);
