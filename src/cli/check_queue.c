@@ -2,6 +2,7 @@
 
 #include "aws/creds.h"
 #include "aws/sqs.h"
+#include "aws/sqs_redrive.h"
 #include "base/buf.h"
 #include "cli/checklist.h"
 #include "net/fetch.h"
@@ -100,6 +101,32 @@ static const char *text_of(struct json_object *o, const char *name)
     return o && json_object_object_get_ex(o, name, &v) ? json_object_get_string(v) : NULL;
 }
 
+/* What the handler rejects is a copy of the host's, which this does not touch: it is about messages
+ * that die without a verdict, as when the host is killed each time. */
+static void tell_allowed(const struct dead_letters *d, struct json_object *a)
+{
+    static const char *const refuses[] = {[SQS_REDRIVE_DENIED] = "takes from no queue (denyAll)",
+                                          [SQS_REDRIVE_UNLISTED] = "does not name this queue"};
+    const char *url = sqs_dead_letter_url(d->sqs), *arn = text_of(a, "QueueArn");
+    const char *policy = text_of(a, "RedriveAllowPolicy");
+    enum sqs_redrive says = sqs_redrive_from(policy, d->queue->arn);
+    if (!arn || strcmp(arn, d->queue->moves_to) != 0 || says == SQS_REDRIVE_ALLOWED)
+        return; /* another one, of queue.dlq_url, gets the host's copies only */
+    if (says == SQS_REDRIVE_ODD)
+        checklist_say(d->list, CHECK_DOUBT, "dead letters",
+                      "%s has a RedriveAllowPolicy that is not understood, and may refuse what SQS "
+                      "moves there: %s",
+                      url, policy);
+    else
+        checklist_say(
+            d->list, CHECK_BAD, "dead letters",
+            "%s: its RedriveAllowPolicy %s, so that SQS cannot move messages there after "
+            "maxReceiveCount receives: remove it, or set it to "
+            "{\"redrivePermission\":\"byQueue\",\"sourceQueueArns\":[\"%s\"]} (with those "
+            "that it names already)",
+            url, refuses[says], d->queue->arn);
+}
+
 /* What is amiss with it adds a line and returns true. */
 static bool tell_trouble(const struct dead_letters *d, struct json_object *a)
 {
@@ -113,6 +140,7 @@ static bool tell_trouble(const struct dead_letters *d, struct json_object *a)
                       "%s is %s queue, and the queue is %s: set queue.dlq_url to one of its kind",
                       url, is_fifo ? "a FIFO" : "a standard",
                       d->queue->fifo ? "a FIFO queue" : "a standard one");
+    tell_allowed(d, a);
     if (keeps_ms > 0 && keeps_ms < d->queue->retention_ms)
         checklist_say(d->list, CHECK_DOUBT, "dead letters",
                       "%s keeps messages for %.1f h, less than the queue (%.1f h): what SQS moves "

@@ -169,6 +169,7 @@ static void read_policy(struct queue_lookup *l, const char *policy)
     struct json_object *p = json_tokener_parse(policy);
     const char *arn = member(p, "deadLetterTargetArn"), *max = member(p, "maxReceiveCount");
     l->facts.max_receives = max ? atoi(max) : 0;
+    snprintf(l->facts.moves_to, sizeof l->facts.moves_to, "%s", arn ? arn : "");
     l->policy_good = arn && l->facts.max_receives > 0 && read_arn(l, arn);
     if (!l->policy_good)
         log_with(LOG_WARN, "the queue's redrive policy names no SQS queue, or no maxReceiveCount",
@@ -213,6 +214,8 @@ static void attributes_answered(void *arg, const struct queue_result *result,
     const char *retention = member(a, "MessageRetentionPeriod");
     const char *visibility = member(a, "VisibilityTimeout");
     const char *policy = member(a, "RedrivePolicy"), *fifo = member(a, "FifoQueue");
+    const char *arn = member(a, "QueueArn");
+    snprintf(l->facts.arn, sizeof l->facts.arn, "%s", arn ? arn : "");
     l->facts.fifo = sqs_is_fifo(l->sqs) || (fifo && strcmp(fifo, "true") == 0);
     l->facts.retention_ms = retention ? atoll(retention) * 1000 : 0;
     l->facts.visibility_s = visibility ? atoi(visibility) : -1;

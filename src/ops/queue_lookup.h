@@ -16,7 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { QUEUE_FEW_RECEIVES = 10 }; /* a redrive policy should allow so many */
+enum {
+    QUEUE_FEW_RECEIVES = 10, /* a redrive policy should allow so many */
+    QUEUE_ARN_BYTES = 200,
+};
 
 struct queue_facts {
     int64_t retention_ms;           /* 0: not known */
@@ -25,6 +28,8 @@ struct queue_facts {
     bool wants_dead_letters;        /* a redrive policy or queue.dlq_url is there, or may be */
     bool fifo;                      /* by its attribute, or by its name */
     bool known;                     /* false: the attributes could not be read */
+    char arn[QUEUE_ARN_BYTES];      /* "": not known */
+    char moves_to[QUEUE_ARN_BYTES]; /* the redrive policy's; "": none, or not known */
     char dead_letters_missing[700]; /* "": sqs_dead_letter_url has it */
 };
 

@@ -2,6 +2,7 @@
 import json
 import subprocess
 import time
+import types
 import uuid
 
 import pytest
@@ -11,6 +12,7 @@ import sqs
 from keycloak import Realm
 from rest import Rest
 from sqs import REGION
+from wire import Wire
 
 
 def said_by(folder, *flags, env=None):
@@ -39,9 +41,9 @@ class Scene:
     def queue(self, receives=None):
         attributes = {}
         if receives:
-            dead = sqs.create_queue(self.client, "dead")
+            self.dead = sqs.create_queue(self.client, "dead")
             attributes["RedrivePolicy"] = json.dumps({
-                "deadLetterTargetArn": sqs.arn(self.client, dead.url),
+                "deadLetterTargetArn": sqs.arn(self.client, self.dead.url),
                 "maxReceiveCount": receives})
         return sqs.create_queue(self.client, "online", **attributes)
 
@@ -95,6 +97,34 @@ def test_the_redrive_policy(scene):
     code, said = scene.check(scene.queue(receives=3), retry={"max_attempts": 5})
     result, words = said["redrive policy"][0]
     assert code == 78 and result == "bad" and "max_attempts is 5" in words and "= 3" in words
+
+
+@pytest.mark.parametrize("policy, result, words", [
+    ('{"redrivePermission":"allowAll"}', "ok", ""),
+    ('{"redrivePermission":"denyAll"}', "bad", "denyAll"),
+    ('{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:sqs:eu-central-1:1:x"]}', "bad",
+     "does not name this queue"),
+    ('{"redrivePermission":"byQueue","sourceQueueArns":["OURS"]}', "ok", ""),
+    ('{"redrivePermission":"other"}', "doubt", '{"redrivePermission":"other"}')])
+def test_a_dead_letter_queue_that_refuses(tmp_path, sandbox, sandbox_sqs, policy, result, words):
+    """No server here knows the attribute, so the proxy puts it into the answer, as SQS has it."""
+    wire = Wire(str(tmp_path / "wire.jsonl"), queue=sandbox.url)
+    scene = Scene(tmp_path, types.SimpleNamespace(url=wire.url["queue"]), sandbox_sqs, sandbox)
+    queue = scene.queue(receives=20)
+    ours = sqs.arn(sandbox_sqs, queue.url)
+    attributes = sandbox_sqs.get_queue_attributes(
+        QueueUrl=scene.dead.url, AttributeNames=["All"])["Attributes"]
+    attributes["RedriveAllowPolicy"] = policy.replace("OURS", ours)
+    wire.tell("fault", match={"target": "GetQueueAttributes", "req": scene.dead.name},
+              times=-1, status=200, body=json.dumps({"Attributes": attributes}))
+    try:
+        code, said = scene.check(queue)
+    finally:
+        wire.stop()
+    assert code == (78 if result == "bad" else 0), said
+    (got, text), = said["dead letters"]
+    assert got == result and words in text, said
+    assert result != "bad" or ours in text  # the fix
 
 
 def test_a_queue_that_is_not_there(scene):
