@@ -245,6 +245,8 @@ static void what_stays_alike_goes_on(void **state)
     metrics_join(ms, &two, 2);
     assert_ptr_equal(open_as(ms, 2, "realm", "In other words."), first);
     metrics_leave(ms, &two);
+    metrics_show(ms, 3); /* now it is over */
+    assert_int_equal(list_length(&ms->families), 0);
     metrics_free(ms);
 }
 
