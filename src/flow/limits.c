@@ -83,8 +83,6 @@ static double calls_per_message(const struct flow *f, const struct target *t)
 bool limits_rate(struct flow *f)
 {
     int64_t now = flow_now(f), wait_ms = 0;
-    if (f->options.limit.rate <= 0)
-        return true;
     list_for_each (node, &f->targets.all) {
         struct target *t = list_entry(node, struct target, in_all);
         int64_t ms = is_called(f, t) ? rate_wait_ms(&t->rate, now) : 0;
@@ -142,7 +140,7 @@ static void on_tick(struct timer *timer)
         blocked |= limits_blocked_ms(f, t) > 0;
     }
     if (f->limits.fresh)
-        decay(f, (double)(TICK_MS + (late_ms > 0 ? late_ms : 0)) / 1000);
+        decay(f, (double)(TICK_MS + late_ms) / 1000);
     f->limits.fresh = false;
     dispatch_kick(f);
     intake_kick(f);

@@ -103,16 +103,16 @@ int limit_permits(const struct limit *l, int64_t now_ms)
 
 static struct limit_class *class_of(struct limit *l, const char *name)
 {
+    if (!*name)
+        name = "other";
     for (int i = 0; i < LIMIT_CLASSES - 1; i++) {
         struct limit_class *c = &l->classes[i];
         if (!*c->name)
-            snprintf(c->name, sizeof c->name, "%s", *name ? name : "other");
+            snprintf(c->name, sizeof c->name, "%s", name);
         if (strncmp(c->name, name, sizeof c->name - 1) == 0)
             return c;
     }
-    struct limit_class *last = &l->classes[LIMIT_CLASSES - 1];
-    snprintf(last->name, sizeof last->name, "other");
-    return last;
+    return &l->classes[LIMIT_CLASSES - 1];
 }
 
 /* Durations over what they are unloaded; 1 while nothing is known. */
@@ -152,7 +152,7 @@ static void learn(struct limit *l, double weight, bool up)
             share = fmax(share, (double)c->count / (double)(c->known + c->count));
             c->known += c->count;
         }
-        c->base_us = c->base_us > 0 ? c->base_us + share * (mean - c->base_us) : mean;
+        c->base_us += share * (mean - c->base_us);
     }
 }
 

@@ -39,11 +39,11 @@ struct limit_result {
 };
 
 struct limit_class {
-    char name[LIMIT_CLASS_BYTES];
-    double base_us; /* 0: not known yet */
-    int64_t known;  /* results that made the base */
-    double sum_us;  /* of the window */
-    double squares; /* us² */
+    char name[LIMIT_CLASS_BYTES]; /* "": free, or the last one */
+    double base_us;               /* 0: not known yet */
+    int64_t known;                /* results that made the base */
+    double sum_us;                /* of the window */
+    double squares;               /* us² */
     int count;
 };
 

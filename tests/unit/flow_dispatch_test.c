@@ -115,6 +115,24 @@ static void slots_that_are_full_stay_so(void **state)
     world_end(&w);
 }
 
+/* A worker is stuck: the other's slots are all there are, and a message waits for one. */
+static void no_slot_is_free_while_a_worker_is_stuck(void **state)
+{
+    (void)state;
+    begin(2, 1);
+    world_bring(&w, 1, 1);
+    assert_int_equal(worker_of("m1"), 0);
+    flow_worker_stuck(w.flow, 1);
+    load();
+    assert_false(load().slots_full);
+    world_bring(&w, 2, 1);
+    assert_null(world_running(&w, "m2"));
+    assert_true(load().slots_full);
+    flow_worker_back(w.flow, 1);
+    assert_int_equal(worker_of("m2"), 1);
+    world_end(&w);
+}
+
 int main(void)
 {
     log_setup(LOG_JSON, LOG_ERROR);
@@ -124,6 +142,7 @@ int main(void)
         cmocka_unit_test(more_workers_begin_at_once),
         cmocka_unit_test(slots_that_were_full_are_remembered_until_looked_at),
         cmocka_unit_test(slots_that_are_full_stay_so),
+        cmocka_unit_test(no_slot_is_free_while_a_worker_is_stuck),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

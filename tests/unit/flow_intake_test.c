@@ -171,6 +171,11 @@ static void failures_are_told(void **state)
     log_catch();
     world_bring(&w, 0, 0);
     assert_string_equal(log_caught(), "");
+    world_refuse(&w, QUEUE_BUSY);
+    world_pass(&w, 1000);
+    log_catch();
+    world_bring(&w, 0, 0);
+    assert_int_equal(log_count(log_caught(), "receiving works again after 1 failure"), 1);
     world_end(&w);
 }
 

@@ -87,4 +87,17 @@ static inline struct flow_view look(void)
     return v;
 }
 
+static inline void see_limit(void *arg, const struct target_view *t)
+{
+    *(int *)arg = t->limit;
+}
+
+/* Of the only target there is. */
+static inline int limit_now(void)
+{
+    int limit = 0;
+    flow_each_target(w.flow, see_limit, &limit);
+    return limit;
+}
+
 #endif

@@ -39,28 +39,20 @@ static void grows_while_it_answers(void **state)
     world_end(&w);
 }
 
-static void limit_of(void *arg, const struct target_view *t)
-{
-    *(int *)arg = t->limit;
-}
-
 /* It may be weak yet: from the bottom up, as at the start. */
 static void an_outage_ends_the_limit(void **state)
 {
     (void)state;
     struct flow_options o = options();
-    int limit = 0;
     begin(&o, 10, 4);
     for (int i = 0; i < 40; i++) {
         backlog(100);
         come_home(world_running_count(&w), 100, 1);
     }
-    flow_each_target(w.flow, limit_of, &limit);
-    assert_true(limit >= 10);
+    assert_true(limit_now() >= 10);
     flow_target_down(w.flow, KC, "no token");
     flow_target_up(w.flow, KC);
-    flow_each_target(w.flow, limit_of, &limit);
-    assert_int_equal(limit, 2);
+    assert_int_equal(limit_now(), 2);
     world_end(&w);
 }
 
@@ -284,6 +276,31 @@ static void a_coupled_target_holds_intake(void **state)
     world_end(&w);
 }
 
+/* With nothing in hand one message is received to try it with, and that is no hold. */
+static void one_is_received_to_try_it_with(void **state)
+{
+    (void)state;
+    struct flow_options o = options();
+    o.couple = MAIL;
+    begin(&o, 1, 1);
+    for (int i = 0; i < 5; i++) {
+        world_bring(&w, next_id++, 1);
+        called(oldest(), MAIL, CALL_FAILED, 10, -1);
+        home(oldest(), 100);
+        world_pass(&w, 5);
+        world_answer_all(&w);
+    }
+    while (w.receive_count > 0)
+        world_bring(&w, 0, 0);
+    assert_string_equal(look().hold, "a target is down");
+    for (int i = 0; i < 60 && w.receive_count == 0; i++)
+        world_pass(&w, 100);
+    assert_int_equal(w.receive_count, 1);
+    assert_int_equal(w.receives[0]->max, 1);
+    assert_null(look().hold);
+    world_end(&w);
+}
+
 /* Down by an uncaught failure: calls of what still runs fail at once, and back when it is. */
 static void what_is_down_is_published(void **state)
 {
@@ -360,8 +377,10 @@ static void a_sleep(void **state)
     backlog(100);
     int before = world_running_count(&w);
     assert_true(before >= 16);
+    int limit = limit_now();
     w.now_ms += 60000;
     world_pass(&w, 10);
+    assert_int_equal(limit_now(), limit / 2);
     come_home(before, 60100, 1);
     backlog(100);
     assert_in_range(world_running_count(&w), before / 2, before);
@@ -383,6 +402,7 @@ int main(void)
         cmocka_unit_test(requests_per_second),
         cmocka_unit_test(caught_failures_open_a_target),
         cmocka_unit_test(a_coupled_target_holds_intake),
+        cmocka_unit_test(one_is_received_to_try_it_with),
         cmocka_unit_test(what_is_down_is_published),
         cmocka_unit_test(what_was_not_sent_is_not_to_blame),
         cmocka_unit_test(links_in_words),

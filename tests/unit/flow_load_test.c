@@ -54,6 +54,23 @@ static void a_target_that_nobody_called_limits_nothing(void **state)
     world_end(&w);
 }
 
+/* One at a time, since the limit is fixed so. */
+static void all_call_it(int messages)
+{
+    for (int i = 0; i < messages; i++) {
+        backlog(100);
+        come_home(world_running_count(&w), 100, 1);
+    }
+    backlog(100);
+    assert_int_equal(world_running_count(&w), 1);
+}
+
+static void come_home_without_calls(int count)
+{
+    while (count-- > 0)
+        home(oldest(), 100);
+}
+
 /* Messages of another kind have come since: it is forgotten. */
 static void a_target_that_nobody_calls_any_more(void **state)
 {
@@ -61,26 +78,57 @@ static void a_target_that_nobody_calls_any_more(void **state)
     struct flow_options o = options();
     o.limit.fixed = 1;
     begin(&o, 2, 4);
-    for (int i = 0; i < 20; i++) {
-        backlog(100);
-        come_home(world_running_count(&w), 100, 1);
-    }
-    backlog(100);
-    assert_int_equal(world_running_count(&w), 1);
+    all_call_it(100);
     for (int i = 0; i < 500; i++) {
         backlog(100);
-        while (world_running_count(&w) > 0)
-            home(oldest(), 100);
+        come_home_without_calls(1);
     }
     backlog(100);
     assert_int_equal(world_running_count(&w), 8);
     world_end(&w);
 }
 
+/* Time in which nothing comes home makes nothing older. */
+static void a_long_run_forgets_nothing(void **state)
+{
+    (void)state;
+    struct flow_options o = options();
+    o.limit.fixed = 1;
+    begin(&o, 2, 4);
+    all_call_it(100);
+    backlog(150000); /* one runs all the while */
+    come_home_without_calls(1);
+    backlog(1100);
+    assert_int_equal(world_running_count(&w), 1);
+    world_end(&w);
+}
+
+/* As many as are known to call nobody: then it is no reason to begin with a few. */
+static void a_few_runs_tell_whom_they_call(void **state)
+{
+    static const struct {
+        int home, running;
+    } cases[] = {{3, 2}, {4, 8}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct flow_options o = options();
+        begin(&o, 2, 4);
+        for (int n = 0; n < cases[i].home; n++) {
+            backlog(100);
+            come_home_without_calls(1);
+        }
+        backlog(200);
+        assert_int_equal(world_running_count(&w), cases[i].running);
+        world_end(&w);
+    }
+}
+
+/* Nothing else happens: what waits runs, and more is received. */
 static void a_new_limit_applies_at_once(void **state)
 {
     (void)state;
     struct flow_options o = options();
+    o.fifo = true; /* without prefetch: no more is in hand than may run */
     o.limit.fixed = 1;
     begin(&o, 1, 4);
     for (int i = 0; i < 10; i++) {
@@ -89,11 +137,23 @@ static void a_new_limit_applies_at_once(void **state)
     }
     backlog(100);
     assert_int_equal(world_running_count(&w), 1);
-    while (w.receive_count > 0)
-        world_bring(&w, 0, 0);
-    int64_t started = flow_counts(w.flow)->started;
+    assert_int_equal(w.receive_count, 0);
+    world_pass(&w, 100);
     flow_set_limit(w.flow, 0, 3);
-    assert_true(flow_counts(w.flow)->started > started || w.receive_count > 0);
+    assert_int_equal(w.receive_count, 1);
+    assert_int_equal(w.receives[0]->max, 2);
+    world_end(&w);
+}
+
+static void a_new_limit_lets_run_what_waits(void **state)
+{
+    (void)state;
+    struct flow_options o = options();
+    o.limit.fixed = 1;
+    begin(&o, 1, 4);
+    all_call_it(10); /* ten a second: some are received ahead */
+    flow_set_limit(w.flow, 0, 2);
+    assert_int_equal(world_running_count(&w), 2);
     world_end(&w);
 }
 
@@ -106,6 +166,7 @@ static void begin_at_one_a_second(void)
     o.limit.rate = 1;
     o.batch = 1;
     begin(&o, 1, 1);
+    up_and_down(KC);   /* known before it is called: that costs nothing */
     up_and_down(MAIL); /* known, not called: nobody waits for it */
 }
 
@@ -129,6 +190,31 @@ static void the_second_message_pays(void **state)
     assert_int_equal(flow_counts(w.flow)->started, 2);
     backlog(1000);
     assert_int_equal(flow_counts(w.flow)->started, 3);
+    world_end(&w);
+}
+
+/* Nothing else happens, and the wait is as short as can be. */
+static void a_millisecond_for_the_rate(void **state)
+{
+    (void)state;
+    struct flow_options o = options();
+    o.limit.rate = 1000;
+    begin(&o, 1, 30);
+    for (int i = 0; i < 4; i++) {
+        backlog(100);
+        come_home(1, 100, 1);
+    }
+    backlog(100);
+    flow_set_limit(w.flow, 0, 100);
+    int64_t started = flow_counts(w.flow)->started;
+    while (world_running_count(&w) > 0)
+        come_home(1, 100, 1);
+    world_answer_all(&w);
+    world_bring(&w, 1000, 10);
+    world_bring(&w, 1010, 10);
+    assert_in_range(flow_counts(w.flow)->started - started, 10, 19);
+    world_pass(&w, 10);
+    assert_int_equal(flow_counts(w.flow)->started - started, 20);
     world_end(&w);
 }
 
@@ -196,13 +282,31 @@ static void ticks_while_one_runs(void **state)
     world_end(&w);
 }
 
+/* Eight results in less than a second are a window once the second is over, though none follows. */
+static void a_window_closes_without_results(void **state)
+{
+    (void)state;
+    struct flow_options o = options();
+    begin(&o, 1, 4);
+    for (int i = 0; i < 9; i++) {
+        backlog(50);
+        come_home(1, 50, 1);
+    }
+    backlog(50);
+    assert_int_equal(limit_now(), 2);
+    world_pass(&w, 2000);
+    assert_int_equal(limit_now(), 4);
+    world_end(&w);
+}
+
 static void asking_to_wait_is_told_once(void **state)
 {
     (void)state;
     struct flow_options o = options();
     begin(&o, 1, 4);
-    world_bring(&w, 1, 2);
+    world_bring(&w, 1, 3);
     log_catch();
+    come_home(1, 100, 1); /* does not ask */
     for (int i = 0; i < 2; i++) {
         called(oldest(), KC, CALL_REFUSED, 10, 5000);
         home(oldest(), 100);
@@ -264,6 +368,24 @@ static void queues_of_targets_are_taken_out(void **state)
     world_end(&w);
 }
 
+/* Faster than it was: a message takes as long as it takes. */
+static void a_fast_target_adds_nothing(void **state)
+{
+    (void)state;
+    struct flow_options o = options();
+    double slowdown = 1;
+    o.limit.max = 2;
+    begin(&o, 10, 4);
+    for (int i = 0; i < 200 && slowdown > 0.7; i++) {
+        backlog(100);
+        come_home(world_running_count(&w), i < 30 ? 100 : 40, 1);
+        flow_each_target(w.flow, see_slowdown, &slowdown);
+    }
+    assert_true(slowdown <= 0.7);
+    assert_true(ms_unloaded() > 39 && ms_unloaded() < 101);
+    world_end(&w);
+}
+
 static void receives_that_are_full(void **state)
 {
     (void)state;
@@ -304,14 +426,20 @@ int main(void)
         cmocka_unit_test(runs_that_took_no_time),
         cmocka_unit_test(a_target_that_nobody_called_limits_nothing),
         cmocka_unit_test(a_target_that_nobody_calls_any_more),
+        cmocka_unit_test(a_long_run_forgets_nothing),
+        cmocka_unit_test(a_few_runs_tell_whom_they_call),
         cmocka_unit_test(a_new_limit_applies_at_once),
+        cmocka_unit_test(a_new_limit_lets_run_what_waits),
         cmocka_unit_test(the_second_message_pays),
+        cmocka_unit_test(a_millisecond_for_the_rate),
         cmocka_unit_test(a_new_target_rate_applies_at_once),
         cmocka_unit_test(an_idle_host_sleeps),
         cmocka_unit_test(ticks_while_one_runs),
+        cmocka_unit_test(a_window_closes_without_results),
         cmocka_unit_test(asking_to_wait_is_told_once),
         cmocka_unit_test(durations),
         cmocka_unit_test(queues_of_targets_are_taken_out),
+        cmocka_unit_test(a_fast_target_adds_nothing),
         cmocka_unit_test(receives_that_are_full),
         cmocka_unit_test(held_or_not),
     };

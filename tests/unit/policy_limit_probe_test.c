@@ -94,6 +94,20 @@ static void one_is_the_lowest_ceiling(void **state)
         window(&l, (struct kinds){.refused = 20}, &now);
     assert_int_equal(l.ceiling, 1);
     assert_int_equal(limit_permits(&l, now), 1);
+    for (int i = 0; i < 5; i++) { /* it does not grow beneath, to come out when that is gone */
+        window(&l, (struct kinds){.answered = 20, .rtt_ms = 50}, &now);
+        assert_true(l.value == 1);
+    }
+}
+
+static void two_were_too_many(void **state)
+{
+    (void)state;
+    struct limit l = made(0, 0);
+    int64_t now = 0;
+    l.value = 2.9; /* 2.03 when it is lowered */
+    window(&l, (struct kinds){.refused = 10}, &now);
+    assert_int_equal(limit_permits(&l, now), 1);
 }
 
 /* After half a minute at its limit it is lowered to a quarter for a moment; twice as long after
@@ -148,10 +162,30 @@ static void a_probe_without_answers_ends(void **state)
     (void)state;
     int64_t now = 0;
     struct limit l = probing(&now);
+    for (int i = 1; i <= 3; i++) {
+        struct limit_result r = answer("a", 50, now + 100 * i);
+        limit_result(&l, &r, now + 100 * i);
+    }
     limit_tick(&l, now + 59999);
     assert_int_equal(limit_permits(&l, now), 2);
     limit_tick(&l, now + 60000);
     assert_int_equal(limit_permits(&l, now), 8);
+    assert_int_equal(l.window.results, 0); /* the few of the probe are of no other window */
+}
+
+/* Of two one can be tried, of one nothing less. */
+static void what_can_be_probed(void **state)
+{
+    (void)state;
+    for (int max = 1; max <= 2; max++) {
+        struct limit l = made(max, 0);
+        bool probed = false;
+        for (int64_t now = 0; now < 100000;) {
+            window(&l, (struct kinds){.answered = 50, .rtt_ms = 50}, &now);
+            probed |= l.probing;
+        }
+        assert_int_equal(probed, max == 2);
+    }
 }
 
 static void a_disturbance_or_a_return_ends_a_probe(void **state)
@@ -181,8 +215,12 @@ static void slow_whatever_the_load(void **state)
     assert_int_equal(limit_permits(&l, now), 2); /* of 7.84 */
     window(&l, (struct kinds){.answered = 40, .rtt_ms = 150}, &now);
     assert_int_equal(limit_permits(&l, now), 16); /* it was not: that is how fast it is now */
+    struct limit again = l;
+    int64_t then = now;
     window(&l, (struct kinds){.answered = 40, .rtt_ms = 150}, &now);
     assert_true(limit_permits(&l, now) >= 16);
+    window(&again, (struct kinds){.answered = 40, .rtt_ms = 500}, &then);
+    assert_int_equal(limit_permits(&again, then), 11); /* slow again is slow for the first time */
 }
 
 /* Alone with it, and slow for a second window: that is how fast it is now. From there it doubles,
@@ -198,6 +236,12 @@ static void slow_with_one_at_once(void **state)
         window(&l, (struct kinds){.answered = 50, .rtt_ms = 200}, &now);
         assert_non_null(strstr(limit_why(&l), "slowly"));
         assert_true(l.value < 2);
+    }
+    struct limit again = l;
+    int64_t then = now;
+    for (int i = 0; i < 2; i++) { /* once more needs two windows, too */
+        window(&again, (struct kinds){.answered = 50, .rtt_ms = 500}, &then);
+        assert_true(again.slowdown > 1.5);
     }
     limit_set(&l, 16, 0);
     static const int permits[] = {2, 4, 8, 16};
@@ -232,9 +276,11 @@ int main(void)
         cmocka_unit_test(a_ceiling_at_the_maximum_is_none),
         cmocka_unit_test(a_ceiling_that_is_hit_again),
         cmocka_unit_test(one_is_the_lowest_ceiling),
+        cmocka_unit_test(two_were_too_many),
         cmocka_unit_test(probes_of_a_busy_limit),
         cmocka_unit_test(what_began_before_a_probe_is_not_its_result),
         cmocka_unit_test(a_probe_without_answers_ends),
+        cmocka_unit_test(what_can_be_probed),
         cmocka_unit_test(a_disturbance_or_a_return_ends_a_probe),
         cmocka_unit_test(slow_whatever_the_load),
         cmocka_unit_test(slow_with_one_at_once),

@@ -100,10 +100,23 @@ static void many_classes_share_the_last(void **state)
         snprintf(name, sizeof name, "GET /a-rather-long-path-that-is-cut-somewhere/%d", i);
         feed(&l, name + (i % 2) * 3, 50, 1, &now);
     }
-    feed(&l, "", 50, 1, &now);
-    assert_string_equal(l.classes[LIMIT_CLASSES - 1].name, "other");
     for (int i = 0; i < LIMIT_CLASSES; i++)
         assert_true(memchr(l.classes[i].name, 0, LIMIT_CLASS_BYTES));
+}
+
+/* By its first 47 characters; one without a name is one, too. */
+static void a_name_is_one_class(void **state)
+{
+    static const char *const names[] = {"", "a name that is longer than what is kept of it: a",
+                                        "a name that is longer than what is kept of it: b"};
+    (void)state;
+    struct limit l = made(0, 0);
+    int64_t now = 0;
+    for (int i = 0; i < 3; i++)
+        feed(&l, names[i], 50, 2, &now);
+    assert_string_equal(l.classes[0].name, "other");
+    assert_string_equal(l.classes[1].name, "a name that is longer than what is kept of it: ");
+    assert_string_equal(l.classes[2].name, "");
 }
 
 static void a_gap_is_no_measurement(void **state)
@@ -199,6 +212,8 @@ static void never_below_one(void **state)
     assert_int_equal(limit_permits(&l, now), 1);
     window(&l, (struct kinds){.answered = 4, .rtt_ms = 50}, &now); /* four are enough then */
     assert_int_equal(limit_permits(&l, now), 2);
+    window(&l, (struct kinds){.answered = 20, .rtt_ms = 50}, &now); /* by one at least */
+    assert_int_equal(limit_permits(&l, now), 3);
 }
 
 /* Results of 50 ms, one every `every_ms`; → when the limit of 2 has moved. */
@@ -254,6 +269,28 @@ static void full_of_refusals_it_does_not_wait(void **state)
         refuse(&l, now + i, -1);
     }
     assert_int_equal(limit_permits(&l, now), 11);
+    for (int i = 0; i < 10; i++) /* begun when it was lowered: of those that were too many */
+        refuse(&l, now + 11, -1);
+    assert_int_equal(limit_permits(&l, now), 11);
+}
+
+/* It ends when the server slows down, not for want of messages. */
+static void the_end_of_doubling(void **state)
+{
+    (void)state;
+    static const struct {
+        struct kinds kinds;
+        int next; /* after 16 */
+    } cases[] = {{{.answered = 40, .rtt_ms = 50, .slack = true}, 32},
+                 {{.answered = 40, .rtt_ms = 80}, 17}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t now = 0;
+        struct limit l = grown(16, &now);
+        window(&l, cases[i].kinds, &now);
+        assert_int_equal(limit_permits(&l, now), 16);
+        window(&l, (struct kinds){.answered = 40, .rtt_ms = 50}, &now);
+        assert_int_equal(limit_permits(&l, now), cases[i].next);
+    }
 }
 
 static void classes_have_bases_of_their_own(void **state)
@@ -315,8 +352,14 @@ static void one_at_once(void **state)
     feed(&l, "a", 50, 4, &now);
     assert_int_equal(limit_permits(&l, now), 1);
     l = made(0, 1);
+    feed(&l, "a", 50, 4, &now);
     assert_int_equal(limit_permits(&l, now), 1);
     assert_string_equal(limit_why(&l), "fixed by the configuration");
+    limit_restart(&l, now);
+    assert_string_equal(limit_why(&l), "fixed by the configuration");
+    limit_set(&l, 0, 0); /* and nothing was measured */
+    assert_int_equal(limit_permits(&l, now), 2);
+    assert_int_equal(l.window.results, 0);
     limit_set(&l, 0, 1);
     assert_string_equal(limit_why(&l), "fixed by the configuration");
 }
@@ -360,6 +403,7 @@ int main(void)
         cmocka_unit_test(a_week_is_not),
         cmocka_unit_test(a_burst_of_refusals_counts_once),
         cmocka_unit_test(many_classes_share_the_last),
+        cmocka_unit_test(a_name_is_one_class),
         cmocka_unit_test(a_gap_is_no_measurement),
         cmocka_unit_test(failures_and_odd_durations_say_nothing),
         cmocka_unit_test(what_a_window_says),
@@ -368,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_windows_length),
         cmocka_unit_test(long_calls_make_long_windows),
         cmocka_unit_test(full_of_refusals_it_does_not_wait),
+        cmocka_unit_test(the_end_of_doubling),
         cmocka_unit_test(classes_have_bases_of_their_own),
         cmocka_unit_test(a_window_begun_before_is_forgotten),
         cmocka_unit_test(slow_after_a_return),
