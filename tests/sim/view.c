@@ -226,8 +226,9 @@ void view_end(struct host *h)
     for (int i = 0; i < sim.count; i++) {
         const struct view *v = &h->views[i];
         check_overdue(h, v);
+        bool copied = v->phase == PHASE_COPYING && v->copy_open; /* and nobody has answered yet */
         bool over = v->odd || v->phase == PHASE_GONE || lapsed(v) ||
-                    (!in_time && (v->phase == PHASE_DECIDED || v->phase == PHASE_BEHIND));
+                    (!in_time && (v->phase == PHASE_DECIDED || v->phase == PHASE_BEHIND || copied));
         check(INV_drain, over, "m%d is in the hand of host %d, which says it is done", i, h->index);
     }
 }
