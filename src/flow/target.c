@@ -107,16 +107,29 @@ static int storm_company(struct target *t, const struct message *m)
     return in_hand < dispatch_slots(f) + STORM_GATHERS ? in_hand + 1 : 0;
 }
 
+static bool all_tried(const struct list *waiting, int times)
+{
+    list_for_each (node, waiting)
+        if (list_entry(node, struct message, node)->probed < times)
+            return false;
+    return true;
+}
+
 /* How many messages may be in hand to try the target with, `m` among them; 0: no more are needed.
  * The more of them it fails, the surer it is that it is not they. */
 static int company(struct target *t, const struct message *m)
 {
-    int others = t->flow->targets.parked + t->flow->dispatch.buffered_count;
+    struct flow *f = t->flow;
+    int others = f->targets.parked + f->dispatch.buffered_count;
+    int times = COMPANY_AFTER * (others + 1);
     if (t->storm)
         return storm_company(t, m);
     if (!m)
         return 1;
-    return m->probed >= COMPANY_AFTER * (others + 1) ? others + 2 : 0;
+    return m->probed >= times && all_tried(&t->parked, times) &&
+                   all_tried(&f->dispatch.buffered, times)
+               ? others + 2
+               : 0;
 }
 
 static void send_probe(struct target *t)
