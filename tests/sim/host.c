@@ -250,6 +250,7 @@ void host_start(struct host *h)
     static const struct random_ops random_numbers = {.next = next_random};
     *h = (struct host){.index = h->index, .life = h->life + 1, .up = true};
     list_init(&h->running);
+    list_init(&h->stuck);
     list_init(&h->calls);
     h->workers = (int)between(&sim.load, 1, WORKERS_MAX);
     h->slots = (int)between(&sim.load, 1, 6);
@@ -396,6 +397,8 @@ void host_trouble(void *arg, uint64_t number)
             host_drain(h);
         else if (strikes(FAULT_pause, 50))
             fall_asleep(h);
+        else if (!list_empty(&h->running) && strikes(FAULT_stuck, 100))
+            worker_hangs(h);
         else if (!h->token_away && strikes(FAULT_token_away, 100))
             token_goes(h);
         else if (!h->held && strikes(FAULT_held, 100))

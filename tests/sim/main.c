@@ -138,8 +138,8 @@ static bool busy(void)
 {
     for (int i = 0; i < sim.host_count; i++) {
         struct host *h = &sim.hosts[i];
-        if (h->up && (!list_empty(&h->running) || queue_batches_open(h) > 0 || h->draining ||
-                      host_asleep(h)))
+        if (h->up && (!list_empty(&h->running) || stuck_on_wire(h) || queue_batches_open(h) > 0 ||
+                      h->draining || host_asleep(h)))
             return true;
     }
     return false;

@@ -64,6 +64,23 @@ static void target_seen(const struct run *run, bool blamed)
     }
 }
 
+/* Of a run that was given up: nobody waits for it. */
+static void comes_late(struct run *run)
+{
+    struct host *h = run->host;
+    struct list jobs;
+    list_init(&jobs);
+    list_append(&jobs, &run->job->node);
+    list_remove(&run->node);
+    corners[CORNER_stuck_late_ack] += run->job->outcome == OUTCOME_ACK;
+    tell(run->record, "verdict %d in host %d, too late", (int)run->job->outcome, h->index);
+    free(run);
+    enter_flow(h);
+    flow_verdicts(h->flow, &jobs);
+    leave_flow(h);
+    view_check_waiting(h);
+}
+
 /* Its one call, as long as the message ran: so a limit on requests is one on messages. */
 static void note_call(struct host *h, struct job *job)
 {
@@ -89,6 +106,10 @@ static void go_home(struct run *run)
     struct host *h = run->host;
     struct job *job = run->job;
     struct list jobs;
+    if (run->given_up) {
+        comes_late(run);
+        return;
+    }
     list_init(&jobs);
     list_append(&jobs, &job->node);
     h->busy[job->worker]--;
@@ -115,9 +136,16 @@ static void run_ends(void *arg, uint64_t number)
     struct run *run = arg;
     struct job *job = run->job;
     (void)number;
-    run->record->wire_until_ms = 0;
+    if (run_hangs(run, run_ends))
+        return;
     atomic_store(&job->wire_until_ms, WIRE_ANSWERED);
     job->ran = true;
+    if (run->given_up) {
+        job->outcome = OUTCOME_ACK;
+        go_home(run);
+        return;
+    }
+    run->record->wire_until_ms = 0;
     if (target_fails(run->record)) {
         job->outcome = OUTCOME_RETRY;
         job->target_failed = true;
@@ -144,6 +172,8 @@ static void run_sends(void *arg, uint64_t number)
     struct run *run = arg;
     struct job *job = run->job;
     (void)number;
+    if (run_hangs(run, run_sends))
+        return;
     int64_t takes_ms = between(&sim.handler, 5, 200);
     if (strikes(FAULT_slow_handler, 30))
         takes_ms = between(&sim.handler, 1000, sim.visibility_s * 2500);
@@ -165,6 +195,8 @@ static void run_sends(void *arg, uint64_t number)
 static void check_start(struct host *h, const struct run *run, int worker)
 {
     struct record *r = run->record;
+    check(INV_slots, !h->away[worker], "host %d gives worker %d something, which is stuck",
+          h->index, worker);
     check(INV_slots, h->busy[worker] < h->slots, "host %d gives worker %d more than %d", h->index,
           worker, h->slots);
     check_if(h->limit > 0 && h->heard && !run->probe && !h->unsure, INV_slots,
@@ -174,6 +206,7 @@ static void check_start(struct host *h, const struct run *run, int worker)
         check(INV_one_runner, other->record->key != r->key, "%s runs beside %s in host %d", r->id,
               other->record->id, h->index);
     }
+    stuck_check_start(h, r);
     fifo_check_start(h, r);
     int64_t since_ms = *acked_ms(h, r);
     check_if(since_ms > 0, INV_once, sim.now_ms - since_ms >= h->ttl_ms,
@@ -203,6 +236,7 @@ static void start(struct host *h, int worker, struct job *job)
     run->job = job;
     run->record = record_of(job->id);
     run->probe = job->probes != NULL;
+    run->hangs_until_ms = h->hangs_until_ms[worker];
     check_start(h, run, worker);
     view_started(h, run->record, job);
     h->tally.started++;
@@ -226,11 +260,16 @@ static void cancel_job(void *self, struct job *job)
 {
     struct host *h = self;
     check(INV_fence, atomic_load(&job->fence), "%s is cancelled and may still send", job->id);
+    if (h->detaching)
+        return;
+    bool sent = false;
     list_for_each (node, &h->running) {
-        struct run *run = list_entry(node, struct run, node);
-        if (run->job == job)
-            view_cancelled(h, run->record, run->sent, atomic_load(&job->wire_until_ms));
+        const struct run *run = list_entry(node, struct run, node);
+        sent = sent || (run->job == job && run->sent);
     }
+    int64_t until_ms = atomic_load(&job->wire_until_ms);
+    bool stuck = job->worker == JOB_WORKER_STUCK; /* it may be home already, too late */
+    view_cancelled(h, record_of(job->id), sent || (stuck && until_ms > sim.now_ms), until_ms);
 }
 
 struct workers workers_for(struct host *h)
@@ -242,7 +281,7 @@ struct workers workers_for(struct host *h)
 void workers_forget(struct host *h)
 {
     struct list *node;
-    while ((node = list_pop(&h->running))) {
+    while ((node = list_pop(&h->running)) || (node = list_pop(&h->stuck))) {
         struct run *run = list_entry(node, struct run, node);
         job_free(run->job);
         free(run);

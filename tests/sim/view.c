@@ -59,6 +59,14 @@ void check_overdue(const struct host *h, const struct view *v)
     else if (v->phase == PHASE_COPYING)
         check(INV_copied, !late, "m%d: host %d still owes a copy, due %lld ms ago", number,
               h->index, (long long)(sim.now_ms - v->due_ms));
+    if (awaits_wire(v) && sim.now_ms >= v->give_up_low_ms) {
+        int64_t ready_ms =
+            v->give_up_high_ms > v->answered_ms ? v->give_up_high_ms : v->answered_ms;
+        check_if(!v->extending && !lapsed(v), INV_prompt, sim.now_ms <= ready_ms + PROMPT_MS,
+                 "m%d: host %d still owes it to the queue, given up %lld ms ago", number, h->index,
+                 (long long)(sim.now_ms - ready_ms));
+        return;
+    }
     if (v->phase != PHASE_DECIDED && !hold_over(h, v))
         check_if(v->extend_ms > 0, INV_lease, sim.now_ms <= v->extend_ms + 1,
                  "m%d: host %d does not extend its lease, due %lld ms ago", number, h->index,
@@ -147,7 +155,8 @@ int view_in_hand(const struct host *h)
 {
     int count = 0;
     for (int i = 0; i < sim.count; i++)
-        count += in_hand(h, &h->views[i]) && !awaits_turn(&h->views[i]);
+        count +=
+            in_hand(h, &h->views[i]) && !awaits_turn(&h->views[i]) && !awaits_wire(&h->views[i]);
     return count;
 }
 

@@ -35,6 +35,12 @@ static inline bool awaits_turn(const struct view *v)
     return v->phase == PHASE_BEHIND || v->phase == PHASE_BACKOFF;
 }
 
+/* It was given up with its worker, and is on no account either until it is settled. */
+static inline bool awaits_wire(const struct view *v)
+{
+    return v->phase == PHASE_RUNNING && v->given_up;
+}
+
 static inline bool is_last(const struct view *v)
 {
     return sim.max_receives > 0 && v->receives >= sim.max_receives;
@@ -63,6 +69,7 @@ void group_leaves(struct host *h, struct view *v, bool deleted);
 bool group_keeps(struct host *h, struct view *v, int low_s, int high_s); /* it stays in place */
 
 /* view_runs.c */
+void decide_given_up(struct host *h, struct view *v);
 void decide_retry(struct host *h, struct view *v, int64_t after_ms);
 void decide_keep(struct host *h, struct view *v); /* no dead-letter queue will have it */
 

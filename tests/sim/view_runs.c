@@ -63,6 +63,8 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
     check_overdue(h, v);
     h->tally.received++;
     v->own_retry_ms = 0;
+    if (awaits_wire(v) && sim.now_ms >= v->give_up_low_ms && lapsed(v))
+        v->odd = true; /* dropped, or just about to be */
     v->told_handle = handle;
     v->told_receives = receives;
     v->told_lease_ms = first_byte_ms + sim.visibility_s * INT64_C(1000);
@@ -187,17 +189,23 @@ void view_started(struct host *h, struct record *r, const struct job *job)
     corners[CORNER_waited_runs] += v->waited && v->starts == 0;
     corners[CORNER_changed_body_runs] += r->key != r->number && r->pair == r->number;
     v->starts++;
+    v->given_up = false;
     v->phase = PHASE_RUNNING;
+}
+
+static int longest_backoff_s(const struct host *h, const struct view *v)
+{
+    int reruns = v->starts > 0 ? v->starts - 1 : 0;
+    double ceiling = fmin(sim.retry_cap_s, ldexp(h->retry_base_s, v->receives + reruns - 1));
+    return ceiling > RETRY_MIN_S ? (int)ceil(ceiling) : RETRY_MIN_S;
 }
 
 void decide_retry(struct host *h, struct view *v, int64_t after_ms)
 {
-    int reruns = v->starts > 0 ? v->starts - 1 : 0;
-    double ceiling = fmin(sim.retry_cap_s, ldexp(h->retry_base_s, v->receives + reruns - 1));
     int after_s = (int)((after_ms + 999) / 1000), low_s = after_s, high_s = after_s;
     if (after_ms < 0) {
         low_s = RETRY_MIN_S;
-        high_s = ceiling > RETRY_MIN_S ? (int)ceil(ceiling) : RETRY_MIN_S;
+        high_s = longest_backoff_s(h, v);
     }
     if (!group_keeps(h, v, low_s, high_s))
         decide(v, KIND_RETRY, low_s, high_s);
@@ -289,7 +297,7 @@ bool view_has_company(const struct host *h)
     int count = 0, least = INT_MAX;
     for (int i = 0; i < sim.count; i++) {
         const struct view *v = &h->views[i];
-        if (!in_hand(h, v) || awaits_key(v) || awaits_turn(v))
+        if (!in_hand(h, v) || awaits_key(v) || awaits_turn(v) || awaits_wire(v))
             continue;
         count++;
         least = v->probed < least ? v->probed : least;
@@ -365,4 +373,47 @@ void view_cancelled(struct host *h, struct record *r, bool sent, int64_t wire_un
     int left_s =
         sent && wire_until_ms > sim.now_ms ? (int)((wire_until_ms - sim.now_ms + 999) / 1000) : 0;
     decide(v, KIND_RELEASE, left_s, sent && left_s > 0 ? left_s + 1 : 0);
+}
+
+/* ---- given up with a worker ---- */
+
+static void given_up_for_long(void *arg, uint64_t number)
+{
+    struct host *h = arg;
+    struct view *v = &h->views[number];
+    if (!awaits_wire(v) || sim.now_ms <= v->give_up_high_ms || !(v->odd || lapsed(v)))
+        return;
+    v->odd = true; /* dropped without a word */
+    v->phase = PHASE_DECIDED;
+}
+
+void view_given_up(struct host *h, const struct run *run)
+{
+    struct view *v = view_of(h, run->record);
+    groups_doubt(h);
+    if (v->phase != PHASE_RUNNING)
+        return;
+    v->given_up = true;
+    v->to_blame = atomic_load(&run->job->at_work);
+    v->give_up_low_ms = run->wire_until_ms ? run->wire_until_ms - 1 : sim.now_ms; /* answered */
+    v->give_up_high_ms = run->wire_until_ms ? run->wire_until_ms + WIRE_MARGIN_MS : sim.now_ms;
+    corners[v->to_blame ? CORNER_stuck_blamed : CORNER_stuck_neighbour]++;
+    corners[CORNER_stuck_on_the_wire] += run->wire_until_ms > 0;
+    corners[CORNER_stuck_twice] += h->stuck_workers > 0;
+    v->odd = v->odd || lapsed(v);
+    v->doubtful = false;
+    later(v->give_up_high_ms + 1 - sim.now_ms, h, given_up_for_long, h,
+          (uint64_t)run->record->number);
+}
+
+void decide_given_up(struct host *h, struct view *v)
+{
+    check(INV_wire, sim.now_ms >= v->give_up_low_ms,
+          "m%d: host %d gives it back %lld ms before its request is over", (int)(v - h->views),
+          h->index, (long long)(v->give_up_low_ms - sim.now_ms));
+    if (v->to_blame)
+        decide(v, KIND_RETRY, RETRY_MIN_S, longest_backoff_s(h, v));
+    else
+        decide(v, KIND_RELEASE, 0, 0);
+    v->due_ms = 0;
 }

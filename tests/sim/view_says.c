@@ -243,6 +243,8 @@ void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_
         r->burnt = true;
         decide_retry(h, v, -1);
     }
+    if (!v->odd && awaits_wire(v))
+        decide_given_up(h, v);
     if (!v->odd && v->phase == PHASE_RECORDING) {
         const struct hold *o = hold_of(h, r);
         check_if(!h->unsure, INV_recorded,

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HOSTS_MAX = 4, WORKERS_MAX = 8, ARRIVALS_MS = 30000 };
+enum { HOSTS_MAX = 4, WORKERS_MAX = 8, ARRIVALS_MS = 30000, WIRE_MARGIN_MS = 1000 };
 
 /* Faults that a seed switches on, each drawn for itself: most runs lack some of them. The number
  * is how often it must have struck in a thousand seeds for a run to count (check.c): half of what
@@ -52,6 +52,7 @@ enum { HOSTS_MAX = 4, WORKERS_MAX = 8, ARRIVALS_MS = 30000 };
     X(restart, 600)         /* a host drains and comes back */                                     \
     X(hurry, 30)            /* a second signal during the drain */                                 \
     X(pause, 300)           /* a host stands still, then believes its old leases */                \
+    X(stuck, 180)           /* a worker does not come back from its handler */                     \
     X(queue_away, 300)      /* for a while nothing reaches the queue */                            \
     X(store_lost, 350)                                                                             \
     X(store_unheard, 500)                                                                          \
@@ -161,6 +162,11 @@ enum invariant {
     X(drain_with_parked, 500)                                                                      \
     X(given_up_on_the_wire, 110)                                                                   \
     X(given_up_unsent, 20)                                                                         \
+    X(stuck_blamed, 150)                                                                           \
+    X(stuck_neighbour, 170)                                                                        \
+    X(stuck_on_the_wire, 75)                                                                       \
+    X(stuck_late_ack, 40)                                                                          \
+    X(stuck_twice, 40)                                                                             \
     X(settlement_tried_again, 5000)                                                                \
     X(copy_tried_again, 200)                                                                       \
     X(copied_exhausted, 130)                                                                       \
@@ -217,7 +223,10 @@ struct run {
     struct job *job;
     struct record *record;
     bool sent;
-    bool probe; /* to try a target that was down */
+    bool probe;             /* to try a target that was down */
+    int64_t hangs_until_ms; /* its worker does; INT64_MAX: for good */
+    bool given_up;          /* with its worker */
+    int64_t wire_until_ms;  /* its request then; 0: none */
 };
 
 /* Where a message is by what its host was told and has said: view.c. */
@@ -279,7 +288,10 @@ struct view {
     int visibility_s;      /* as it was sent */
     int64_t acked_ms;      /* of a pair: when a handler acked it in this life; 0: never */
     int64_t given_back_ms; /* with its group: the settlement follows by a timer */
-    int64_t own_retry_ms;  /* when a retry of this life's own is due; 0: none, -1: no saying */
+    bool given_up;         /* RUNNING: with its worker; it is settled between these: */
+    int64_t give_up_low_ms, give_up_high_ms;
+    bool to_blame;        /* for its worker */
+    int64_t own_retry_ms; /* when a retry of this life's own is due; 0: none, -1: no saying */
 };
 
 /* Between these must a count of the program's be; they differ by what an odd view may be. */
@@ -337,6 +349,11 @@ struct host {
     double rate;
     struct list running;
     struct list calls; /* struct call, on the wire */
+    struct list stuck; /* struct run, given up with their workers */
+    int64_t hangs_until_ms[WORKERS_MAX];
+    bool away[WORKERS_MAX]; /* stuck, and nobody is in its place yet */
+    int stuck_workers;
+    bool detaching; /* its flow is just being told of one */
     struct flow *flow;
     struct dedupe *dedupe;
     bool down_known; /* it has heard that the target failed */
@@ -472,6 +489,12 @@ extern const char target_name[];
 struct workers workers_for(struct host *h);
 void workers_forget(struct host *h);
 
+/* stuck.c */
+bool run_hangs(struct run *run, void (*happen)(void *, uint64_t)); /* false: it goes on now */
+void worker_hangs(struct host *h);
+void stuck_check_start(const struct host *h, const struct record *r);
+bool stuck_on_wire(const struct host *h);
+
 /* fifo.c: what a FIFO queue gives next; NULL: nothing now. */
 struct call;
 struct record *fifo_pick(const struct call *c);
@@ -499,6 +522,7 @@ void view_verdict(struct host *h, struct record *r, const struct job *job, bool 
 void view_target_up(struct host *h, bool proven); /* a probe was answered, or told so */
 void view_probes(struct host *h, struct record *r);
 bool view_has_company(const struct host *h); /* all in hand have tried in vain for long */
+void view_given_up(struct host *h, const struct run *run);
 void view_cancelled(struct host *h, struct record *r, bool sent, int64_t wire_until_ms);
 
 /* view_says.c: what it says to the queue */
