@@ -252,7 +252,11 @@ static void poll_failed(struct flow *f, const struct queue_result *result)
 
 static void poll_answered(struct flow *f, struct queue_receive *r)
 {
-    int came = list_length(&r->jobs);
+    int came = list_length(&r->jobs), asked = r->max;
+    int64_t first_byte_ms = r->first_byte_ms;
+    struct list jobs; /* ours: whatever kicks the intake meanwhile may open this poll again */
+    list_init(&jobs);
+    list_splice(&jobs, &r->jobs);
     if (f->intake.errors > 0)
         log_info("receiving works again after %d failures", f->intake.errors);
     f->intake.errors = 0;
@@ -262,8 +266,8 @@ static void poll_answered(struct flow *f, struct queue_receive *r)
     f->intake.answered = true;
     if (first && f->events.ready)
         f->events.ready(f->events.arg);
-    polls_result(&f->intake.policy, r->max, came);
-    admit_jobs(f, &r->jobs, r->first_byte_ms);
+    polls_result(&f->intake.policy, asked, came);
+    admit_jobs(f, &jobs, first_byte_ms);
     if (!first) /* that one did not wait */
         until_empty_poll(f, came == 0);
 }

@@ -140,6 +140,37 @@ static void a_receive_that_cannot_begin_backs_off(void **state)
 }
 
 /* Said at once when it begins and when something else is wrong, then every ten seconds. */
+/* Ten settlements make a call, and when that cannot begin the intake is looked at while the
+ * messages of an answer are still being taken in: all of them are. */
+static void a_call_that_cannot_begin_amid_an_answer(void **state)
+{
+    (void)state;
+    begin(4, 10);
+    world_bring(&w, 1, 10);
+    for (int i = 1; i <= 10; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "m%d", i);
+        world_verdict(&w, id, OUTCOME_ACK);
+    }
+    world_pass(&w, 5);
+    world_answer_all(&w);
+    world_bring(&w, 11, 3);
+    for (int i = 11; i <= 13; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "m%d", i);
+        world_verdict(&w, id, OUTCOME_ACK);
+    }
+    int64_t received = flow_counts(w.flow)->received;
+    w.no_batches = true;
+    world_bring(&w, 1, 10); /* acked before: deleted at once */
+    assert_int_equal(flow_counts(w.flow)->received, received + 10);
+    w.no_batches = false;
+    world_pass(&w, 10000);
+    world_answer_all(&w);
+    assert_int_equal(flow_counts(w.flow)->acked, 13 + 10);
+    world_end(&w);
+}
+
 static void failures_are_told(void **state)
 {
     (void)state;
@@ -279,6 +310,7 @@ int main(void)
         cmocka_unit_test(what_did_not_come_may_be_asked_for_again),
         cmocka_unit_test(failures_at_the_start_back_off),
         cmocka_unit_test(a_receive_that_cannot_begin_backs_off),
+        cmocka_unit_test(a_call_that_cannot_begin_amid_an_answer),
         cmocka_unit_test(failures_are_told),
         cmocka_unit_test(the_end_at_the_start_is_no_retry),
         cmocka_unit_test(lost_answers_are_asked_for_in_their_order),

@@ -25,6 +25,7 @@ struct world {
     int cancelled;
     struct queue_batch *batches[WORLD_CALLS];
     int batch_count;
+    bool no_batches; /* they fail before they have begun */
     struct queue_copy *copies[WORLD_CALLS];
     int copy_count;
     enum queue_status no_copies; /* unless it is QUEUE_OK: they fail so before they have begun */
@@ -115,6 +116,10 @@ static int world_batch(void *self, struct queue_batch *b)
 {
     struct world *w = self;
     b->sent_ms = w->now_ms;
+    if (w->no_batches) {
+        b->result = (struct queue_result){.status = QUEUE_BUSY, .retry_after_ms = -1};
+        return -1;
+    }
     w->batches[w->batch_count++] = b;
     return 0;
 }
