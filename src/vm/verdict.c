@@ -1,5 +1,7 @@
 #include "vm/verdict.h"
 
+#include "vm/show.h"
+
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
@@ -161,6 +163,15 @@ void verdict_of_results(lua_State *L, int count, const struct built *built, stru
 
 /* ---- what it raised ------------------------------------------------------------------------ */
 
+static void reason_of_table(lua_State *L, int index, struct verdict *v)
+{
+    struct buf b;
+    buf_init(&b);
+    show_table(L, index, &b);
+    set_reason(v, b.data, b.len);
+    buf_free(&b);
+}
+
 static int to_text(lua_State *L)
 {
     luaL_tolstring(L, 1, NULL);
@@ -170,6 +181,12 @@ static int to_text(lua_State *L)
 /* __tostring of the error may be the author's, so it may raise in turn. */
 static void reason_of_value(lua_State *L, int index, struct verdict *v)
 {
+    bool plain = lua_istable(L, index) && luaL_getmetafield(L, index, "__tostring") == LUA_TNIL;
+    if (plain) {
+        reason_of_table(L, index, v);
+        return;
+    }
+    lua_settop(L, index);
     lua_pushcfunction(L, to_text);
     lua_pushvalue(L, index);
     size_t len;
