@@ -9,12 +9,23 @@ local routes, seen = {}, {}
 --- The public part: t.http.
 M.api = {}
 
+-- Of one answer; a list of them has none of its own.
+local function check_status(answer)
+    local status = type(answer) == "table" and answer.status
+    if status and (math.type(status) ~= "integer" or status < 100 or status > 599) then
+        error(("t.http.on: status %s: it is a whole number from 100 to 599"):format(status), 0)
+    end
+end
+
 local function check_answer(answer)
     local kind = type(answer)
     if kind ~= "table" and kind ~= "function" then
         error("t.http.on takes an answer: a table {status, json, body, headers}, a list of them "
             .. "for one request each, or a function", 0)
     end
+    if kind == "function" then return end
+    check_status(answer)
+    for _, one in ipairs(answer) do check_status(one) end
 end
 
 --- Answers requests.
@@ -77,6 +88,7 @@ local function pick(route, request)
         error(("the answer to %s %s is a %s, not a table"):format(request.method, request.url,
             type(answer)), 0)
     end
+    check_status(answer)
     return answer
 end
 

@@ -229,6 +229,25 @@ static int invoke(struct invocation *v, struct err *e)
     return rc;
 }
 
+/* METHOD URL STATUS [BODY], one space between them. */
+static int check_answer(const char *text, struct err *e)
+{
+    size_t method = strcspn(text, " "), url = strcspn(text + method + (text[method] != '\0'), " ");
+    const char *status = text + method + 1 + url + 1;
+    if (method == 0 || url == 0 || strlen(text) < method + url + 5 ||
+        strspn(status, "0123456789") != 3 || (status[3] && status[3] != ' '))
+        return err_set(e, EXIT_USAGE,
+                       "--answer '%.200s': write METHOD URL STATUS [BODY], as in 'POST "
+                       "https://x.test/* 201'",
+                       text);
+    if (*status < '1' || *status > '5')
+        return err_set(e, EXIT_USAGE,
+                       "--answer '%.200s': no server answers %.3s: a status is a "
+                       "number from 100 to 599",
+                       text, status);
+    return 0;
+}
+
 static int take_answer(void *arg, const struct cli_option *option, const char *value, struct err *e)
 {
     struct invocation *v = arg;
@@ -236,7 +255,7 @@ static int take_answer(void *arg, const struct cli_option *option, const char *v
     if (v->answer_count == ANSWERS_MAX)
         return err_set(e, EXIT_USAGE, "--answer can be given %d times", ANSWERS_MAX);
     v->answers[v->answer_count++] = value;
-    return 0;
+    return check_answer(value, e);
 }
 
 static int check(const struct invocation *v, struct err *e)

@@ -16,9 +16,9 @@ struct member {
 };
 
 /* Parts of names, whatever their case. */
-static const char *const hidden[] = {"password", "secret", "token", "authorization", "credential",
-                                     "cookie",   "email",  "phone", "firstname",     "first_name",
-                                     "lastname", "last_name"};
+static const char *const hidden[] = {"password",   "secret",     "token",    "authorization",
+                                     "credential", "cookie",     "email",    "phone",
+                                     "firstname",  "first_name", "lastname", "last_name"};
 
 static bool is_hidden(const char *name)
 {

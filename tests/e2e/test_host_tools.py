@@ -82,6 +82,26 @@ def test_other_servers_answer_as_they_are_told(folder):
     assert json.loads(out)["outcome"] == "reject"
 
 
+def test_what_is_printed_is_sorted(folder):
+    """Lua's tables have no order, and two runs are to be compared."""
+    names = [f"name{n}" for n in range(20)]
+    (folder / "h.lua").write_text("""local http, json = require "host.http", require "host.json"
+return { handle = function(msg)
+  local a = { 3, json.null, { z = "ü", y = 1.5, x = json.null, w = json.object {} } }
+  http.post("http://x.test/", { json = { b = msg.json, a = a } })
+end }
+""")
+    event = dict.fromkeys(reversed(names), True) | {"none": [], "big": 9007199254740993}
+    wanted = json.dumps({"a": [3, None, {"w": {}, "x": None, "y": 1.5, "z": "ü"}], "b": event}, sort_keys=True,
+                        separators=(",", ":"), ensure_ascii=False)
+    answer = ("--answer", "POST http://x.test/ 200")
+    code, out, err = invoke(folder, event, *answer)
+    assert code == 0 and f"       {wanted}\n" in out, out + err
+    code, out, err = invoke(folder, event, *answer, "--json")
+    assert json.loads(out)["requests"][0]["body"] == wanted, out + err
+    assert list(json.loads(out)) == sorted(json.loads(out))
+
+
 def test_a_whole_message(folder):
     message = {"Body": json.dumps({"reject": "from inside"})}
     code, out, _ = invoke(folder, message, "--as", "sqs")
@@ -119,7 +139,11 @@ return M
     (("--sample", "mail"), 2, "--sample mail: it is one of sqs, sns, eventbridge"),
     (("-e", "-"), 2, "HANDLER is missing"),
     (("h.lua", "-e", "-", "--live", "--answer", "GET http://x 200"), 2, "without --live only"),
-    (("h.lua", "-e", "-", "--answer", "x"), 1, "METHOD URL STATUS"),
+    *((("h.lua", "-e", "-", "--answer", answer), 2, "METHOD URL STATUS")
+      for answer in ("x", "POST http://x", "POST http://x ", "POST http://x 2000",
+                     " http://x 200", "POST  200", "POST http://x 200x", "POST http://x 2e2")),
+    *((("h.lua", "-e", "-", "--answer", f"POST http://x {n} {{}}"), 2, "from 100 to 599")
+      for n in ("999", "600", "099", "000")),
 ))
 def test_wrong_calls(folder, args, code, words):
     (folder / "bad.lua").write_text("return {")

@@ -27,6 +27,16 @@ t.case("an error comes with its place", function()
     t.matches(result.at, "^odd.lua:%d+$")
 end)
 
+t.case("an answer's status is one", function()
+    for _, status in ipairs { 99, 600, 2e2, "200" } do
+        t.raises(function() t.http.on("GET", "http://x.test/", { status = status }) end,
+            "from 100 to 599")
+        t.raises(function() t.http.on("GET", "http://x.test/", { {}, { status = status } }) end,
+            "from 100 to 599")
+    end
+    t.http.on("GET", "http://x.test/", { status = 599 })
+end)
+
 t.case("globals are closed, as in production", function()
     t.matches(odd:run { json = { global = true } }.reason, "some_global")
 end)
