@@ -4,6 +4,7 @@
 #include "base/version.h"
 #include "cli/command.h"
 #include "cli/doc_pages.h"
+#include "cli/man_view.h"
 #include "cli/options.h"
 #include "conf/keys.h"
 
@@ -11,10 +12,12 @@
 #include <string.h>
 
 static const char about[] =
-    "Prints a manual page as troff: host, for who runs it, or host-handler, for who writes\n"
-    "handlers. `make install` puts both where man looks for them.\n";
+    "Shows a manual page: host, for who runs it, or host-handler, for who writes handlers. On a\n"
+    "terminal it goes through man or mandoc; elsewhere it is troff as it is. `make install` puts\n"
+    "both where man looks for them.\n";
 
-static const char example[] = "  host man host-handler | man -l -\n";
+static const char example[] = "  host man host-handler\n"
+                              "  host man host > host.1\n";
 
 static const struct {
     int code;
@@ -219,6 +222,24 @@ static void put_program(void)
     put_tail();
 }
 
+static int show(const char *page, struct err *e)
+{
+    struct man_view view;
+    int rc = EXIT_DONE;
+    bool program = strcmp(page, "host") == 0;
+    if (!program && strcmp(page, "host-handler") != 0)
+        return err_set(e, EXIT_USAGE, "there is no page %s: host, host-handler", page);
+    if (man_view_begin(&view, e) != 0)
+        return -1;
+    if (program)
+        put_program();
+    else
+        rc = doc_pages_print("man", NULL, e);
+    if (man_view_end(&view, rc == EXIT_DONE ? e : NULL) != 0)
+        rc = -1;
+    return rc;
+}
+
 int cmd_man(int argc, char **argv)
 {
     const char *page = "host";
@@ -234,12 +255,6 @@ int cmd_man(int argc, char **argv)
     int n = cli_parse(&usage, argc, argv, &page, &e);
     if (n < 0)
         return cli_end(&usage, n, &e);
-    int rc = EXIT_DONE;
-    if (strcmp(page, "host") == 0)
-        put_program();
-    else if (strcmp(page, "host-handler") == 0)
-        rc = doc_pages_print("man", NULL, &e);
-    else
-        rc = err_set(&e, EXIT_USAGE, "there is no page %s: host, host-handler", page);
+    int rc = show(page, &e);
     return rc < 0 ? cli_end(&usage, CLI_BAD, &e) : rc;
 }
