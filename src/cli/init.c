@@ -145,6 +145,10 @@ static int write_types(const char *dir, struct err *e)
 static int make(const char *dir, struct err *e)
 {
     char name[NAME_MAX_BYTES];
+    if (!*dir)
+        return err_set(e, EXIT_USAGE,
+                       "DIR is empty: name a folder, which is made, or . for the "
+                       "one you are in");
     bool made = mkdir(dir, 0777) == 0;
     if (!made && errno != EEXIST)
         return err_set(e, EXIT_FAILED, "%s: %s", dir, strerror(errno));

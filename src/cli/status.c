@@ -7,6 +7,7 @@
 
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct command_line {
@@ -87,10 +88,14 @@ static const char *resume_target(const struct command_line *c, struct err *e)
 static const char *scale_target(const struct command_line *c, struct err *e)
 {
     static char target[64];
-    const char *range = c->operand;
-    if (strlen(range) > 20 || strspn(range, "0123456789:") != strlen(range)) {
-        err_set(e, EXIT_USAGE, "scale takes a number of workers or a range, 4 or 2:8, not \"%s\"",
-                range);
+    const char *range = c->operand, *colon = strchr(range, ':');
+    if (strlen(range) > 20 || strspn(range, "0123456789:") != strlen(range) || atoi(range) < 1 ||
+        (colon && atoi(colon + 1) < atoi(range))) {
+        err_set(
+            e, EXIT_USAGE,
+            "scale takes a number of workers, from 1, or a range with the smaller number first, "
+            "4 or 2:8, not \"%s\"",
+            range);
         return NULL;
     }
     snprintf(target, sizeof target, "/api/v1/scale?workers=%s", range);

@@ -77,9 +77,9 @@ static int fail_unknown(const char *name, struct err *e)
     for (size_t i = 0; i < conf_keys_count; i++) {
         char known[CONF_ENV_NAME_BYTES];
         conf_env_name(&conf_keys[i], known);
-        struct nearest n = NEAREST(name);
-        nearest_offer(&n, known);
-        if (nearest_found(&n) && n.distance < distance) {
+        struct nearest n = NEAREST(name + strlen(PREFIX)); /* which is no likeness */
+        nearest_offer(&n, known + strlen(PREFIX));
+        if (nearest_found(&n) && n.distance <= 2 && n.distance < distance) {
             distance = n.distance;
             snprintf(nearest, sizeof nearest, "%s", known);
         }

@@ -10,17 +10,30 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <lua.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { FILE_MAX_BYTES = 1 << 20, PATH_MAX_BYTES = 128, WHO_MAX_BYTES = 512, LINE_LOOK_BYTES = 400 };
+enum {
+    FILE_MAX_BYTES = 1 << 20,
+    PATH_MAX_BYTES = 128,
+    WHO_MAX_BYTES = 512,
+    LINE_LOOK_BYTES = 400,
+    FAULTS_MAX = 8,
+};
 
 /* Lua cuts long file names in its messages, so it is told this one, and the path is put in its
  * place. */
 #define CHUNK "(conf)"
+
+/* Something that is wrong in the file's table. */
+struct fault {
+    int line; /* INT_MAX: not known */
+    char text[sizeof((struct err *)0)->text];
+};
 
 /* What one reading of a file owns; Lua may leave by an error at any place, so that nothing of
  * it stands in a C local. */
@@ -33,6 +46,8 @@ struct reading {
     struct buf name; /* path of the key inside the block */
     struct err *e;
     bool failed; /* `e` is filled */
+    struct fault faults[FAULTS_MAX];
+    int fault_count; /* also those that there was no room for */
 };
 
 /* ---- the file's bytes ---- */
@@ -274,23 +289,73 @@ static int walk_member(struct reading *r, lua_State *L, const char *path)
                    lua_type(L, -1) == LUA_TNUMBER ? "a number" : type_words(L));
 }
 
-/* The table at the top of the stack. Sections are one level deep: the table of keys says so. */
+static int fail_unnamed(struct reading *r, lua_State *L, const char *section)
+{
+    return err_set(r->e, EXIT_CONFIG,
+                   "%s: %s%skeys must be names, found one that is a %s: a value without "
+                   "a name before it?",
+                   r->path, section, *section ? ": " : "", luaL_typename(L, -2));
+}
+
+/* Takes what `e` says, so that the file can be read on. False: it is nothing about the file. */
+static bool note_fault(struct reading *r)
+{
+    size_t n = strlen(r->path);
+    if (r->e->code != EXIT_CONFIG)
+        return false;
+    if (r->fault_count++ >= FAULTS_MAX)
+        return true;
+    struct fault *f = &r->faults[r->fault_count - 1];
+    snprintf(f->text, sizeof f->text, "%s", r->e->text);
+    int line = strncmp(f->text, r->path, n) == 0 && f->text[n] == ':' ? atoi(f->text + n + 1) : 0;
+    f->line = line > 0 ? line : INT_MAX;
+    return true;
+}
+
+static int by_line(const void *a, const void *b)
+{
+    const struct fault *x = a, *y = b;
+    return x->line != y->line ? (x->line < y->line ? -1 : 1) : strcmp(x->text, y->text);
+}
+
+/* All of them in the file's order: Lua's own is another one each time. */
+static int tell_faults(struct reading *r)
+{
+    int kept = r->fault_count < FAULTS_MAX ? r->fault_count : FAULTS_MAX, told = 0;
+    struct buf all;
+    if (kept == 0)
+        return 0;
+    buf_init(&all);
+    qsort(r->faults, (size_t)kept, sizeof *r->faults, by_line);
+    for (; told < kept; told++) {
+        size_t need = strlen(r->faults[told].text) + sizeof "\nand 1000 more";
+        if (told > 0 && all.len + need >= sizeof r->e->text)
+            break;
+        buf_printf(&all, "%s%s", told ? "\n" : "", r->faults[told].text);
+    }
+    if (told < r->fault_count)
+        buf_printf(&all, "\nand %d more", r->fault_count - told);
+    err_set(r->e, EXIT_CONFIG, "%s", all.data);
+    buf_free(&all);
+    return -1;
+}
+
+/* The table at the top of the stack; -1: nothing of the file's own. Sections are one level deep:
+ * the table of keys says so. */
 static int walk(struct reading *r, lua_State *L, const char *section)
 {
     luaL_checkstack(L, 8, "too many levels");
     lua_pushnil(L);
-    while (lua_next(L, -2)) {
+    int key = lua_gettop(L);
+    while (lua_next(L, key - 1)) {
         char path[PATH_MAX_BYTES];
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
-        if (!name || strlen(name) != lua_rawlen(L, -2))
-            return err_set(r->e, EXIT_CONFIG,
-                           "%s: %s%skeys must be names, found one that is a %s: a value without "
-                           "a name before it?",
-                           r->path, section, *section ? ": " : "", luaL_typename(L, -2));
-        snprintf(path, sizeof path, "%s%s%s", section, *section ? "." : "", name);
-        if (walk_member(r, L, path))
+        const char *name = lua_type(L, key) == LUA_TSTRING ? lua_tostring(L, key) : NULL;
+        bool named = name && strlen(name) == lua_rawlen(L, key);
+        snprintf(path, sizeof path, "%s%s%s", section, *section ? "." : "", named ? name : "");
+        int rc = named ? walk_member(r, L, path) : fail_unnamed(r, L, section);
+        if (rc && !note_fault(r))
             return -1;
-        lua_pop(L, 1);
+        lua_settop(L, key);
     }
     return 0;
 }
@@ -311,7 +376,7 @@ static int load_and_run(lua_State *L)
         r->failed = true;
         return 0;
     }
-    r->failed = walk(r, L, "") != 0;
+    r->failed = walk(r, L, "") != 0 || tell_faults(r) != 0;
     return 0;
 }
 

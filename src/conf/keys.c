@@ -177,13 +177,18 @@ static const char *leaf(const char *path)
 
 const char *conf_key_nearest(const char *path)
 {
-    struct nearest n = NEAREST(path);
-    for (size_t i = 0; i < conf_keys_count; i++)
-        nearest_offer(&n, conf_keys[i].path);
-    if (nearest_found(&n) && n.distance <= 2)
-        return n.best;
+    size_t section = (size_t)(leaf(path) - path);
+    struct nearest whole = NEAREST(path), here = NEAREST(leaf(path));
+    for (size_t i = 0; i < conf_keys_count; i++) {
+        const char *known = conf_keys[i].path;
+        nearest_offer(&whole, known);
+        if (strncmp(known, path, section) == 0 && (size_t)(leaf(known) - known) == section)
+            nearest_offer(&here, leaf(known));
+    }
+    if (nearest_found(&here)) /* a path's name, in the section that is the given one's */
+        return here.best - section;
     for (size_t i = 0; i < conf_keys_count; i++)
         if (strcmp(leaf(conf_keys[i].path), leaf(path)) == 0)
             return conf_keys[i].path;
-    return nearest_found(&n);
+    return here.distance == INT_MAX && whole.distance <= 2 ? nearest_found(&whole) : NULL;
 }

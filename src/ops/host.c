@@ -34,14 +34,28 @@ void host_turn(struct host *h)
 
 /* ---- signals ---- */
 
+static void tell_wait(const struct host *h)
+{
+    struct flow_view v;
+    flow_look(h->flow, &v);
+    if (v.in_hand > 0)
+        log_info("waiting for %d in hand, %.15g s at most (drain); a second %s gives up what still "
+                 "runs then",
+                 v.in_hand, h->conf->drain, isatty(STDIN_FILENO) ? "Ctrl-C" : "signal");
+}
+
 static void on_stop(void *arg)
 {
     struct host *h = arg;
+    bool first = !h->running.stopping;
     h->running.stopping = true;
-    if (h->flow)
-        flow_drain(h->flow);
-    else
+    if (!h->flow) {
         h->stopping = true;
+        return;
+    }
+    flow_drain(h->flow);
+    if (first && !h->ended)
+        tell_wait(h);
 }
 
 static void on_reload(void *arg)

@@ -314,6 +314,7 @@ return M
         host.term()
         procs.wait_until("stopping", lambda: a.tcp("/readyz")[0] == 503, 3)
         assert "stopping" in a.tcp("/readyz")[2]
+        host.assert_says("waiting for 1 in hand", "s at most (drain)", "a second signal gives up")
         assert a.tcp("/healthz")[0] == 200
         assert host.wait_exit() == 0
 
@@ -427,6 +428,7 @@ def test_the_configuration_of_this_folder_names_another_queue(running, runtime, 
 
 def test_the_tools_refuse_what_is_none(runtime):
     for arguments, words in ((("scale",), "N|MIN:MAX"), (("scale", "x"), '"x"'),
+                             (("scale", "5:2"), "smaller"), (("scale", "0"), "from 1"),
                              (("scale", "-1"), "unknown option"), (("status", "now"), "too many"),
                              (("status", "--sokcet", "x"), "--socket"),
                              (("pause", "--socket", "/" + "x" * 200), "too long")):

@@ -1,5 +1,7 @@
 """`host init` and `host invoke` as an author meets them; nothing is sent anywhere."""
 import json
+import os
+import pty
 import subprocess
 
 import pytest
@@ -55,6 +57,8 @@ def test_init_overwrites_nothing(tmp_path):
     code, _, err = host(tmp_path, "init", ".")
     assert code == 1 and "event.json is there already: nothing was written" in err
     assert [p.name for p in tmp_path.iterdir()] == ["event.json"]
+    code, _, err = host(tmp_path, "init", "")
+    assert code == 2 and "DIR is empty" in err
     code, _, err = host(tmp_path, "init", "not a name")
     assert code == 2 and "letters, digits, _ and -" in err
     assert not (tmp_path / "not a name").exists()
@@ -128,6 +132,46 @@ return M
     assert form == "sqs" or f"user-1 {kind}" in out, out + err  # as it would come to the host
     code, out, err = host(folder, "invoke", "seen.lua", "-e", "-", "--as", "sns", given="{}")
     assert code == 1 and "no SNS notification" in out, out + err
+
+
+def man_on_a_terminal(path):
+    """(exit code, what the terminal shows) with that PATH."""
+    ours, its = pty.openpty()
+    done = subprocess.run([hostproc.BINARY, "man", "host"], stdin=subprocess.DEVNULL, stdout=its,
+                          stderr=its, timeout=20, env=hostproc.environment({"PATH": path}))
+    os.close(its)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    return done.returncode, shown
+
+
+def test_a_manual_page_on_a_terminal(tmp_path):
+    """Through man, or mandoc; troff only where it is no terminal."""
+    code, shown = man_on_a_terminal(str(tmp_path))
+    assert code == 1 and "neither man nor mandoc" in shown and ".SH" not in shown, shown
+    for name, arguments in (("mandoc", "-a"), ("man", "-l -")):
+        viewer = tmp_path / name
+        viewer.write_text('#!/bin/sh\nread first\necho "$0 $*: $first"\n')  # and leaves early
+        viewer.chmod(0o755)
+        code, shown = man_on_a_terminal(str(tmp_path))
+        assert code == 0 and f"{name} {arguments}: .TH HOST 1" in shown, shown
+        assert ".SH" not in shown, shown
+    viewer.write_text("#!/bin/sh\nexit 3\n")
+    code, shown = man_on_a_terminal(str(tmp_path))
+    assert code == 1 and "it left with 3" in shown, shown
+    code, out, _ = host(tmp_path, "man", "host")
+    assert code == 0 and out.startswith(".TH HOST 1") and ".SH SIGNALS" in out
+
+
+def test_a_variable_that_is_nearly_none(tmp_path):
+    (tmp_path / "h.lua").write_text("return { handle = print }")
+    for name, nearest in (("BOGUS", None), ("SLOT", "SLOTS"), ("QUEUE_URI", "QUEUE_URL")):
+        done = subprocess.run([hostproc.BINARY, "run", "h.lua"], cwd=tmp_path, capture_output=True,
+                              text=True, timeout=20,
+                              env=hostproc.environment({f"LUAHOST_{name}": "1"}))
+        assert done.returncode == 78 and f"LUAHOST_{name}: there is no such key" in done.stderr
+        assert ("did you mean" in done.stderr) == (nearest is not None), done.stderr
+        assert nearest is None or f"did you mean LUAHOST_{nearest}?" in done.stderr
 
 
 @pytest.mark.parametrize("args, code, words", (

@@ -105,6 +105,63 @@ static void errors_name_file_line_and_key(void **state)
     }
 }
 
+/* Lua walks a table in another order each time. */
+static void all_that_is_wrong_is_told_in_the_files_order(void **state)
+{
+    const struct scene *s = *state;
+    static const char file[] = "return {\n"
+                               "  slots = 0,\n"
+                               "  queue = {\n"
+                               "    url = 5,\n"
+                               "    bogus = 1,\n"
+                               "    wait = 21,\n"
+                               "    'x',\n"
+                               "  },\n"
+                               "  drain = {},\n"
+                               "}\n";
+    static const char *const lines[] = {":2: slots must be",      ":4: queue.url must be",
+                                        ":5: queue.bogus: there", ":6: queue.wait must be",
+                                        ":9: drain must be",      ": queue: keys must be names"};
+    for (int round = 0; round < 20; round++) {
+        struct conf c;
+        struct err e;
+        assert_int_equal(scene_load(s, &c, file, NULL, NULL, NULL, &e), -1);
+        assert_int_equal(e.code, EXIT_CONFIG);
+        const char *line = e.text;
+        for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+            assert_memory_equal(line, s->file, strlen(s->file));
+            line += strlen(s->file);
+            if (strncmp(line, lines[i], strlen(lines[i])) != 0)
+                fail_msg("line %zu, not %s: %s", i, lines[i], e.text);
+            line += strcspn(line, "\n");
+            line += *line == '\n';
+        }
+        assert_int_equal(*line, '\0');
+        assert_null(strstr(e.text, "did you mean"));
+        conf_free(&c);
+    }
+}
+
+static void many_faults_end_with_their_number(void **state)
+{
+    struct conf c;
+    struct err e;
+    char file[2000] = "return {\n";
+    for (int i = 0; i < 30; i++)
+        snprintf(file + strlen(file), sizeof file - strlen(file), "bad%02d = 1,\n", i);
+    strcat(file, "}");
+    assert_int_equal(scene_load(*state, &c, file, NULL, NULL, NULL, &e), -1);
+    const char *last = strrchr(e.text, '\n');
+    int more = 0;
+    assert_non_null(last);
+    assert_int_equal(sscanf(last, "\nand %d more", &more), 1);
+    int told = 0;
+    for (const char *p = e.text; (p = strstr(p, ": there is no such key")); p++)
+        told++;
+    assert_int_equal(told + more, 30);
+    conf_free(&c);
+}
+
 static void what_a_file_may_use(void **state)
 {
     struct conf c;
@@ -206,6 +263,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_name_file_line_and_key),
+        cmocka_unit_test(all_that_is_wrong_is_told_in_the_files_order),
+        cmocka_unit_test(many_faults_end_with_their_number),
         cmocka_unit_test(what_a_file_may_use),
         cmocka_unit_test(which_file),
         cmocka_unit_test(beside_a_handler_without_a_folder),
