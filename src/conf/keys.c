@@ -190,5 +190,6 @@ const char *conf_key_nearest(const char *path)
     for (size_t i = 0; i < conf_keys_count; i++)
         if (strcmp(leaf(conf_keys[i].path), leaf(path)) == 0)
             return conf_keys[i].path;
-    return here.distance == INT_MAX && whole.distance <= 2 ? nearest_found(&whole) : NULL;
+    bool has_section = section > 0 && here.distance < INT_MAX;
+    return !has_section && whole.distance <= 2 ? nearest_found(&whole) : NULL;
 }
