@@ -33,7 +33,7 @@ static void rise(struct flow *f, const struct job *job)
 bool storm_catches(struct flow *f, struct message *m)
 {
     const struct job *job = m->job;
-    if (f->storm.policy.window == 0 || f->drain.draining || m->lost)
+    if (f->drain.draining || m->lost)
         return false;
     if (!failed(m)) {
         if (job->outcome == OUTCOME_ACK)

@@ -164,6 +164,23 @@ static void after_a_storm(void **state)
     world_end(&w);
 }
 
+/* One that went well ended it: those that failed before it count no more. */
+static void the_first_failure_after_a_storm(void **state)
+{
+    (void)state;
+    begin(false);
+    fail_for(2000, OUTCOME_RETRY);
+    for (int i = 0; i < 100 && world_running_count(&w) == 0; i++)
+        world_pass(&w, 50);
+    end_oldest(OUTCOME_ACK, "", "");
+    assert_null(strstr(hold(), "storm"));
+    world_pass(&w, 50);
+    assert_true(world_running_count(&w) > 0);
+    end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+    assert_null(strstr(hold(), "storm"));
+    world_end(&w);
+}
+
 static void a_storm_is_told(void **state)
 {
     (void)state;
@@ -198,6 +215,21 @@ static void at_the_last_receive(void **state)
     fail_for(30000, OUTCOME_RETRY);
     assert_non_null(strstr(hold(), "failure storm"));
     mended();
+    world_end(&w);
+}
+
+/* Not all fail: those that do at their last receive are dead letters, however alike. */
+static void one_that_went_well_before(void **state)
+{
+    (void)state;
+    begin(false);
+    receives = 3;
+    receive_all();
+    end_oldest(OUTCOME_ACK, "", "");
+    for (int i = 0; i < 4; i++)
+        end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+    assert_int_equal(w.copy_count, 4);
+    assert_null(strstr(hold(), "storm"));
     world_end(&w);
 }
 
@@ -357,8 +389,10 @@ int main(void)
         cmocka_unit_test(a_bad_handler),
         cmocka_unit_test(a_fresh_one_now_and_then),
         cmocka_unit_test(after_a_storm),
+        cmocka_unit_test(the_first_failure_after_a_storm),
         cmocka_unit_test(a_storm_is_told),
         cmocka_unit_test(at_the_last_receive),
+        cmocka_unit_test(one_that_went_well_before),
         cmocka_unit_test(errors_that_reject),
         cmocka_unit_test(what_is_none),
         cmocka_unit_test(a_clump_of_bad_ones),
