@@ -44,17 +44,21 @@ static void keyless(struct flow *f, const struct message *m, const char *why)
                  held_back ? LF_INT("repeated", held_back) : LF_TEXT("repeated", NULL));
 }
 
-/* The record of the message's key; NULL with `*by_id`: it goes by its id, which no other has. */
+/* The record of the message's key; NULL with `*by_id`: it goes by its id, which no other has.
+ * NULL without: no memory. */
 static struct key *key_of(struct flow *f, const struct message *m, bool *by_id)
 {
     const struct job *job = m->job;
     const char *text = job->id, *why = NULL;
     char *found = NULL;
+    *by_id = false;
     if (f->keys.by == KEY_DEDUPLICATION_ID) {
         text = job->deduplication_id;
         why = "it has no MessageDeduplicationId: the queue is not a FIFO queue";
     } else if (f->keys.by == KEY_POINTER) {
         text = found = body_key(job->body, job->body_len, f->options.key, &why);
+        if (!text && !why)
+            return NULL;
     }
     if (!text) {
         keyless(f, m, why);

@@ -10,7 +10,7 @@ struct json_object *body_json(const char *body, size_t len, const char **why)
 {
     struct json_tokener *t = len < INT_MAX ? json_tokener_new_ex(DEPTH_MAX) : NULL;
     if (!t) {
-        *why = "no memory to read the body";
+        *why = NULL;
         return NULL;
     }
     json_tokener_set_flags(t, JSON_TOKENER_STRICT);

@@ -7,7 +7,7 @@
 struct json_object;
 
 /* Strictly; the whole of it. `body` ends with a NUL at `len`. NULL with `why`, a literal: "… is not
- * JSON", "… is null", no memory. */
+ * JSON", "… is null"; without one there is no memory, which says nothing of the body. */
 struct json_object *body_json(const char *body, size_t len, const char **why);
 
 #endif

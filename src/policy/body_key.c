@@ -35,7 +35,7 @@ static char *text_of(struct json_object *v, const char **why)
         return NULL;
     }
     char *key = text ? strdup(text) : NULL;
-    *why = key ? NULL : "no memory for the key";
+    *why = NULL;
     return key;
 }
 

@@ -6,7 +6,8 @@
 #include <stddef.h>
 
 /* A string's text, or a number as the body writes it: "42" and 42 are one key. The caller frees
- * it. NULL: there is none, and `why` (static) says what was found instead. */
+ * it. NULL: there is none, and `why` (static) says what was found instead; without it there is no
+ * memory, and whether there is a key is not known. */
 char *body_key(const char *body, size_t len, const char *pointer, const char **why);
 
 #endif

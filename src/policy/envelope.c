@@ -183,6 +183,8 @@ static int open_any(unsigned unwrap, const char *body, size_t len, struct envelo
 {
     const char *why;
     e->outer = body_json(body, len, &why);
+    if (!e->outer && !why)
+        return -1;
     if (!json_object_is_type(e->outer, json_type_object)) {
         json_object_put(e->outer);
         e->outer = NULL;

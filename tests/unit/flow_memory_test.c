@@ -229,12 +229,12 @@ static void for_a_target(void **state)
 }
 
 /* With the nth allocation failing; below 0: none. */
-static void bring_with_a_key(long nth)
+static void bring_a(const char *body, const char *deduplication_id, long nth)
 {
     struct queue_receive *r = world_take_receive(&w);
     r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
     r->first_byte_ms = w.now_ms;
-    list_append(&r->jobs, &world_job_with("a", "body", "D")->node);
+    list_append(&r->jobs, &world_job_with("a", body, deduplication_id)->node);
     left = nth;
     r->done(r);
     left = -1;
@@ -250,17 +250,41 @@ static void for_a_message_with_a_key(void **state)
         struct flow_options o = world_options();
         o.key = "deduplication_id";
         world_begin(&w, &o, 1, 4);
-        bring_with_a_key(nth);
+        bring_a("body", "D", nth);
         if (!world_running(&w, "a")) {
             world_pass(&w, 5);
             world_answer_all(&w);
             assert_int_equal(dedupe_claimed(w.dedupe), 0);
-            bring_with_a_key(-1);
+            bring_a("body", "D", -1);
         }
         world_verdict(&w, "a", OUTCOME_ACK);
         world_pass(&w, 5);
         world_answer_all(&w);
         assert_int_equal(flow_counts(w.flow)->acked, 1);
+        world_end(&w);
+        assert_int_equal(memory_held(), before);
+    }
+}
+
+/* To read the body for its key: it does not go by its message id, as if it had none. */
+static void for_the_key_in_a_body(void **state)
+{
+    (void)state;
+    for (long nth = 0; nth < 4; nth++) {
+        long before = memory_held();
+        struct flow_options o = world_options();
+        o.key = "/k";
+        world_begin(&w, &o, 1, 4);
+        for (int again = 0; again < 2; again++) {
+            bring_a("{\"k\":7}", NULL, again ? -1 : nth);
+            assert_int_equal(world_running(&w, "a") != NULL, again);
+            world_pass(&w, 5);
+            world_answer_all(&w);
+        }
+        assert_int_equal(flow_counts(w.flow)->keyless, 0);
+        world_verdict(&w, "a", OUTCOME_ACK);
+        world_pass(&w, 5);
+        world_answer_all(&w);
         world_end(&w);
         assert_int_equal(memory_held(), before);
     }
@@ -390,6 +414,7 @@ int main(void)
         cmocka_unit_test(for_a_retry_to_wait_for),
         cmocka_unit_test(for_a_target),
         cmocka_unit_test(for_a_message_with_a_key),
+        cmocka_unit_test(for_the_key_in_a_body),
         cmocka_unit_test(for_a_refusal),
     };
     const struct CMUnitTest given_back[] = {cmocka_unit_test(all_is_given_back)};
