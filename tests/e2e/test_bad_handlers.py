@@ -97,7 +97,7 @@ RUNNING = {
     "an endless loop": (body("while true do end"), ["used more CPU than limits.cpu", "> 4 |"]),
     "a loop in pcall": (body("while true do pcall(error) end"), ["used more CPU"]),
     "raises nil": (body("error()"), ["handler.lua:4", "nil"]),
-    "raises a table": (body("error({ code = 7 })"), ["handler.lua:4", "table"]),
+    "raises a table": (body("error({ code = 7 })"), ["handler.lua:4", "{code = 7}"]),
     "raises what cannot be told": (
         body("error(setmetatable({}, { __tostring = function() error 'x' end }))"),
         ["error without a message"]),

@@ -21,8 +21,8 @@ static void a_body_that_cannot_be_read(void **state)
 {
     (void)state;
     static const char sns[] = "{\"Type\":\"Notification\",\"TopicArn\":\"t\",\"Message\":\"x\"}";
-    static const unsigned unwraps[] = {
-        UNWRAP_SNS, UNWRAP_EVENTBRIDGE, UNWRAP_SNS | UNWRAP_EVENTBRIDGE | UNWRAP_ELSE_BARE};
+    static const unsigned unwraps[] = {UNWRAP_SNS, UNWRAP_EVENTBRIDGE,
+                                       UNWRAP_SNS | UNWRAP_EVENTBRIDGE | UNWRAP_ELSE_BARE};
     long before = memory_held();
     for (size_t i = 0; i < sizeof unwraps / sizeof *unwraps; i++) {
         struct envelope e;

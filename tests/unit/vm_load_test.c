@@ -143,8 +143,8 @@ static void closed_library(void **state)
         "1",
         "return msg.queue == 'registrations' and msg.generation == 3 and msg.group == nil",
         "return msg.sent_at == nil and msg.age == nil and msg.trace == nil and msg.envelope == nil",
-        "return msg:deadline() > 4 and msg:deadline() <= 5 and msg:extend(10) == nil and "
-        "msg:deadline() > 14",
+        "return msg:deadline() > 30 and msg:deadline() <= 60 and msg:extend(40) == nil and "
+        "msg:deadline() > 60",
         "return next(msg.attributes) == nil and next(msg.system) == nil",
         "return not pcall(host.retry, 1) and not pcall(host.retry, {after = 'x'}) and not "
         "pcall(host.reject, 1)",
