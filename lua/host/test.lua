@@ -174,7 +174,10 @@ function Handler:run(message)
     if type(message) == "string" then message = { body = message } end
     if type(message) ~= "table" then error("run takes a message: a body, or a table", 0) end
     check_fields(message)
-    return stage.run(self.path, sqs_message(message))
+    local ok, outcome = pcall(stage.run, self.path, sqs_message(message))
+    if ok then return outcome end
+    if tostring(outcome):find("\n", 1, true) then fail(outcome) end -- it does not load: its line
+    error(outcome, 0)
 end
 
 -- ---- what the handler calls

@@ -32,6 +32,7 @@ t.case("outcome", function() t.equal(h:run { json = {} }.outcome, "ack") end)
 t.case("nobody", function() t.handler("nope"):run "{}" end)
 t.case("field", function() h:run { jsn = {} } end)
 t.case("runaway", function() while true do end end)
+t.case("syntax", function() t.handler("broken"):run "{}" end)
 t.case("after it", function() t.ok(true) end)
 """
 
@@ -55,14 +56,22 @@ WORDS = """
           some_test.lua:12: a message has no field "jsn" to set
   FAILED  runaway
           some_test.lua:13: used more CPU than limits.cpu
+  FAILED  syntax
+          broken.lua:2: unexpected symbol near '='
+            1 | function handle()
+          > 2 |   local x = = 1
+              |             ^
+            3 | end
+          at some_test.lua:14
   ok      after it
-2 passed, 8 failed, in 1 file
+2 passed, 9 failed, in 1 file
 """
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "handler.lua").write_text(HANDLER.lstrip())
+    (tmp_path / "broken.lua").write_text("function handle()\n  local x = = 1\nend\n")
     (tmp_path / "some_test.lua").write_text(CASES.lstrip())
     return tmp_path
 
@@ -79,7 +88,7 @@ def test_each_failure_has_its_words(folder):
     for wanted in WORDS.strip("\n").splitlines():
         assert any(wanted in line for line in lines), f"{wanted!r} in\n{done.stdout}{done.stderr}"
     report = xml.etree.ElementTree.parse(folder / "report.xml").getroot()
-    assert (report.get("tests"), report.get("failures")) == ("10", "8")
+    assert (report.get("tests"), report.get("failures")) == ("11", "9")
     failures = {case.get("name"): case.find("failure") for case in report}
     assert failures["same"] is None
     assert "a: expected 2, got 1\nb[1]" in failures["differs"].get("message")
