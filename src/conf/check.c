@@ -76,6 +76,20 @@ static void choose_server(struct conf *c)
     unset(c, "queue.endpoint");
 }
 
+/* A queue that is typed may be another one than the file's, whose dead letters go there. It is not
+ * dropped: the file may have been written for a queue that is always named on the command line. */
+static void doubt_dead_letters(struct conf *c)
+{
+    bool url = source_of(c, "queue.url") == FROM_FLAG;
+    if (!c->queue.dlq_url || source_of(c, "queue.dlq_url") != FROM_FILE ||
+        (!url && source_of(c, "queue.name") != FROM_FLAG))
+        return;
+    warn(c,
+         "dead letters of the queue that %s names go to queue.dlq_url of %.100s (%.200s): if that "
+         "is another queue's, set LUAHOST_QUEUE_DLQ_URL",
+         url ? "--queue-url" : "--queue", c->file, c->queue.dlq_url);
+}
+
 bool conf_lease_doubt(const struct conf *c, char *out, size_t size)
 {
     double one_call = c->http.timeout + c->http.connect_timeout;
@@ -202,6 +216,7 @@ int conf_check(struct conf *c, struct err *e)
     if (check_store(c, e) || choose_queue(c, e) || check_dedupe_key(c, e) || check_pairs(c, e))
         return -1;
     choose_server(c);
+    doubt_dead_letters(c);
     return c->warnings.failed ? err_set(e, EXIT_FAILED, "no memory for the configuration") : 0;
 }
 

@@ -468,6 +468,34 @@ static void a_queue_url_is_not_sent_to_a_weaker_endpoint(void **state)
     }
 }
 
+static void dead_letters_of_a_typed_queue_are_doubted(void **state)
+{
+#define FILE_BOTH "return { queue = { url = 'http://f/1/q', dlq_url = 'http://f/1/dead' } }"
+    static const struct {
+        const char *config, *variable, *flag, *value, *warns;
+    } cases[] = {
+        {.config = FILE_BOTH},
+        {FILE_BOTH, NULL, "--queue-url", "http://f/1/other", "--queue-url names go to"},
+        {FILE_BOTH, NULL, "--queue", "other", "--queue names go to"},
+        {FILE_BOTH, "LUAHOST_QUEUE_URL=http://f/1/other", NULL, NULL, NULL},
+        {FILE_BOTH, "LUAHOST_QUEUE_DLQ_URL=http://f/1/d", "--queue-url", "http://f/1/other", NULL},
+        {"return { queue = { url = 'http://f/1/q' } }", NULL, "--queue", "other", NULL},
+    };
+#undef FILE_BOTH
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct conf c;
+        struct err e;
+        char *env[] = {(char *)cases[i].variable, NULL};
+        assert_int_equal(
+            scene_load(*state, &c, cases[i].config, env, cases[i].flag, cases[i].value, &e), 0);
+        if (cases[i].warns)
+            assert_says(c.warnings.data, cases[i].warns);
+        else
+            assert_string_equal(c.warnings.data, "");
+        conf_free(&c);
+    }
+}
+
 static void a_queue_is_required_where_one_is_needed(void **state)
 {
     static const struct {
@@ -548,6 +576,7 @@ int main(void)
         cmocka_unit_test(aws_endpoints_can_be_turned_off),
         cmocka_unit_test(warnings),
         cmocka_unit_test(a_queue_url_is_not_sent_to_a_weaker_endpoint),
+        cmocka_unit_test(dead_letters_of_a_typed_queue_are_doubted),
         cmocka_unit_test(a_queue_is_required_where_one_is_needed),
         cmocka_unit_test(fields),
         cmocka_unit_test(keys_are_consistent),
