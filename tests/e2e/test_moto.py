@@ -112,8 +112,10 @@ def test_what_comes_while_stopping_is_given_back(scene):
 
 
 def test_what_is_given_up_is_there_at_once(scene):
+    """The poll that the stop cuts goes on at moto, which would give it what is given up meanwhile:
+    it has ended when the drain has."""
     scene.queue.send_many("abc")
-    with scene.host(scene.handler(SLOW.replace("(2)", "(9)")), drain=1) as host:
+    with scene.host(scene.handler(SLOW.replace("(2)", "(9)")), drain=3, queue={"wait": 1}) as host:
         host.wait_for("all in hand", lambda: len(list(scene.wire.receives())) == 3)
         host.term()
         assert host.wait_exit() == 75, host.text
