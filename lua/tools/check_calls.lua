@@ -10,6 +10,7 @@ local json = require "host.json"
 local keycloak = require "host.test_keycloak"
 local needs = require "host.keycloak_roles"
 local server = require "host.test_server"
+local sorted = require("tools.sorted_json").names
 local stage = require "host.stage"
 local token = require "host.token"
 local url = require "host.url"
@@ -26,13 +27,6 @@ local wanted = { group = {}, role = {}, client = {}, client_role = {}, organizat
 
 local function add(mark, what, words, ...)
     stage.say(("%s\t%s\t%s"):format(mark, what, words:format(...)))
-end
-
-local function sorted(set)
-    local list = {}
-    for name in pairs(set) do list[#list + 1] = name end
-    table.sort(list)
-    return list
 end
 
 local function shown(list)

@@ -5,7 +5,10 @@ local json = require "host.json"
 
 local M = {}
 
-local function names_of(object)
+--- The names in an object, sorted.
+-- @param object a table with strings for keys
+-- @return their list
+function M.names(object)
     local names = {}
     for name in pairs(object) do names[#names + 1] = name end
     table.sort(names)
@@ -21,7 +24,7 @@ local function put(out, value)
     if value[1] ~= nil or getmetatable(value) == getmetatable(json.array {}) then
         open, close, items = "[", "]", value
     else
-        open, close, items = "{", "}", names_of(value)
+        open, close, items = "{", "}", M.names(value)
     end
     out[#out + 1] = open
     for i, item in ipairs(items) do

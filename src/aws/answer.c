@@ -1,5 +1,7 @@
 #include "aws/answer.h"
 
+#include "base/utf8.h"
+
 #include <json-c/json.h>
 #include <limits.h>
 #include <stdio.h>
@@ -132,12 +134,7 @@ bool aws_advise(const char *code, const char *thing, const char *region, char *o
  * the text that was signed, and that has the session token in it. */
 static int shown_length(const char *text)
 {
-    size_t len = strcspn(text, "\r\n");
-    if (len > SHOWN_MAX) {
-        len = SHOWN_MAX;
-        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
-            len--;
-    }
+    size_t len = utf8_cut(text, strcspn(text, "\r\n"), SHOWN_MAX);
     while (len > 0 && text[len - 1] == '.')
         len--;
     return (int)len;

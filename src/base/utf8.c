@@ -35,3 +35,12 @@ size_t utf8_length(const char *text, size_t len)
     }
     return 0;
 }
+
+size_t utf8_cut(const char *text, size_t len, size_t most)
+{
+    if (len <= most)
+        return len;
+    while (most > 0 && ((uint8_t)text[most] & 0xc0) == 0x80)
+        most--;
+    return most;
+}

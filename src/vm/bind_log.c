@@ -1,5 +1,6 @@
 /* host.log: lines of the handler's, with the message's id and trace. Also `print`. */
 #include "base/log.h"
+#include "base/utf8.h"
 #include "vm/json.h"
 #include "vm/state.h"
 #include "vm/task.h"
@@ -26,11 +27,7 @@ struct line {
 /* Cuts at a whole UTF-8 character; NUL bytes would end the text early. */
 static void copy_text(char *out, size_t size, const char *text, size_t len)
 {
-    if (len > size - 1) {
-        len = size - 1;
-        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
-            len--;
-    }
+    len = utf8_cut(text, len, size - 1);
     for (size_t i = 0; i < len; i++)
         out[i] = text[i] ? text[i] : ' ';
     out[len] = '\0';

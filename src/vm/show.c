@@ -1,5 +1,7 @@
 #include "vm/show.h"
 
+#include "base/utf8.h"
+
 #include <lua.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,15 +38,6 @@ static bool is_name(const char *text)
            strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == len;
 }
 
-/* No byte of a character is left alone where a text is cut. */
-static int whole(const char *text, size_t len, int most)
-{
-    int n = len < (size_t)most ? (int)len : most;
-    while (n > 0 && (size_t)n < len && ((unsigned char)text[n] & 0xC0) == 0x80)
-        n--;
-    return n;
-}
-
 static void word_of(lua_State *L, int index, char *out, size_t size)
 {
     size_t len;
@@ -52,7 +45,7 @@ static void word_of(lua_State *L, int index, char *out, size_t size)
     switch (lua_type(L, index)) {
     case LUA_TSTRING: /* not a number, which lua_tolstring would change in its place */
         text = lua_tolstring(L, index, &len);
-        snprintf(out, size, "\"%.*s%s\"", whole(text, len, WORD_BYTES - 8), text,
+        snprintf(out, size, "\"%.*s%s\"", (int)utf8_cut(text, len, WORD_BYTES - 8), text,
                  len > WORD_BYTES - 8 ? "…" : "");
         break;
     case LUA_TNUMBER:
