@@ -32,6 +32,14 @@ static inline void begin(const struct flow_options *o, int workers, int slots)
     world_begin(&w, o, workers, slots);
 }
 
+/* The limit of each target is given, not found. */
+static inline void begin_fixed(int limit, int workers, int slots)
+{
+    struct flow_options o = options();
+    o.limit.fixed = limit;
+    begin(&o, workers, slots);
+}
+
 /* Answers receives with as much as they ask for, and settlements, for so long; what runs stays. */
 static inline void backlog(int64_t ms)
 {

@@ -59,9 +59,7 @@ static void an_outage_ends_the_limit(void **state)
 static void a_fixed_limit_is_kept(void **state)
 {
     (void)state;
-    struct flow_options o = options();
-    o.limit.fixed = 3;
-    begin(&o, 10, 4);
+    begin_fixed(3, 10, 4);
     for (int i = 0; i < 50; i++) {
         backlog(100);
         int running = world_running_count(&w);
@@ -82,9 +80,7 @@ static void a_fixed_limit_is_kept(void **state)
 static void messages_are_not_requests(void **state)
 {
     (void)state;
-    struct flow_options o = options();
-    o.limit.fixed = 4;
-    begin(&o, 10, 4);
+    begin_fixed(4, 10, 4);
     for (int i = 0; i < 50; i++) {
         backlog(100);
         come_home(world_running_count(&w), 100, 0.5);
@@ -97,9 +93,7 @@ static void messages_are_not_requests(void **state)
 static void a_target_that_hardly_anybody_calls(void **state)
 {
     (void)state;
-    struct flow_options o = options();
-    o.limit.fixed = 2;
-    begin(&o, 2, 4);
+    begin_fixed(2, 2, 4);
     backlog(100);
     called(oldest(), MAIL, CALL_REFUSED, 10, 300000); /* blocked for five minutes */
     home(oldest(), 100);

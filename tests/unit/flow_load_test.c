@@ -28,9 +28,7 @@ static void up_and_down(const char *target)
 static void runs_that_took_no_time(void **state)
 {
     (void)state;
-    struct flow_options o = options();
-    o.limit.fixed = 3;
-    begin(&o, 10, 4);
+    begin_fixed(3, 10, 4);
     for (int i = 0; i < 20; i++) {
         backlog(100);
         come_home(world_running_count(&w), 0, 1);
@@ -75,9 +73,7 @@ static void come_home_without_calls(int count)
 static void a_target_that_nobody_calls_any_more(void **state)
 {
     (void)state;
-    struct flow_options o = options();
-    o.limit.fixed = 1;
-    begin(&o, 2, 4);
+    begin_fixed(1, 2, 4);
     all_call_it(100);
     for (int i = 0; i < 500; i++) {
         backlog(100);
@@ -92,9 +88,7 @@ static void a_target_that_nobody_calls_any_more(void **state)
 static void a_long_run_forgets_nothing(void **state)
 {
     (void)state;
-    struct flow_options o = options();
-    o.limit.fixed = 1;
-    begin(&o, 2, 4);
+    begin_fixed(1, 2, 4);
     all_call_it(100);
     backlog(150000); /* one runs all the while */
     come_home_without_calls(1);
@@ -148,9 +142,7 @@ static void a_new_limit_applies_at_once(void **state)
 static void a_new_limit_lets_run_what_waits(void **state)
 {
     (void)state;
-    struct flow_options o = options();
-    o.limit.fixed = 1;
-    begin(&o, 1, 4);
+    begin_fixed(1, 1, 4);
     all_call_it(10); /* ten a second: some are received ahead */
     flow_set_limit(w.flow, 0, 2);
     assert_int_equal(world_running_count(&w), 2);
