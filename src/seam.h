@@ -77,6 +77,7 @@ struct queue_batch {
  * it as one attribute `host.failure` (contract, section 4). */
 struct queue_copy {
     const struct job *job; /* the message and the last verdict on it; the caller's, until `done` */
+    const char *stuck;     /* static: why there is no verdict, and none is read; NULL: there is */
     bool exhausted;        /* it ran out of attempts; otherwise its handler rejected it */
     bool bare;             /* without host.failure: with it the queue refused it */
     int64_t wall_ms;       /* when */

@@ -52,20 +52,30 @@ static void replace_nonchars(struct buf *b)
             memset(p, '?', 3);
 }
 
-static void write_failure(struct buf *b, const struct queue_copy *copy, enum detail detail)
+static void add_verdict(struct buf *b, const struct job *job, enum detail detail)
 {
-    const struct job *job = copy->job;
     const char *reason = job->reason ? job->reason : "";
     size_t len = strlen(reason);
-    buf_clear(b);
-    buf_char(b, '{');
-    add_text(b, "outcome", copy->exhausted ? "exhausted" : "rejected");
     key(b, "reason");
     buf_json(b, reason, detail == SHORT && len > SHORT_REASON_BYTES ? SHORT_REASON_BYTES : len);
     add_text(b, "kind", job->kind);
     add_text(b, "at", job->at);
     add_text(b, "detail", detail == FULL ? job->detail : NULL);
     add_number(b, "generation", job->generation);
+}
+
+static void write_failure(struct buf *b, const struct queue_copy *copy, enum detail detail)
+{
+    const struct job *job = copy->job;
+    buf_clear(b);
+    buf_char(b, '{');
+    add_text(b, "outcome", copy->exhausted ? "exhausted" : "rejected");
+    if (copy->stuck) {
+        add_text(b, "reason", copy->stuck);
+        add_text(b, "kind", "stuck");
+    } else {
+        add_verdict(b, job, detail);
+    }
     add_number(b, "attempts", job->attempt);
     add_number(b, "receives", job->receive_count);
     add_time(b, "time", copy->wall_ms);

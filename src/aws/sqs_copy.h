@@ -7,7 +7,7 @@
  *   outcome           "rejected" or "exhausted"
  *   reason            the handler's words, or the error's
  *   kind at detail    of an error: its kind, its place in the handler, the traceback
- *   generation        of the handler
+ *   generation        of the handler; not of one whose worker got stuck with it (kind "stuck")
  *   attempts receives how often it ran (at most), and was received
  *   time sent_at      RFC 3339: now, and when the message was sent first
  *   message_id        the original's

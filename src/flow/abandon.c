@@ -23,16 +23,20 @@ static void fence(struct flow *f, struct message *m)
     f->seam.workers.ops->cancel(f->seam.workers.self, m->job);
 }
 
+/* Gathered first: settling one calls out, and may be the end of others. */
 static void each_running(struct flow *f, void (*put)(struct flow *, struct message *))
 {
+    struct list running, *node;
+    list_init(&running);
     for (size_t i = 0; i <= f->in_hand.mask; i++) {
-        for (struct table_node *n = f->in_hand.buckets[i], *next; n; n = next) {
-            next = n->next;
+        for (struct table_node *n = f->in_hand.buckets[i]; n; n = n->next) {
             struct message *m = table_entry(n, struct message, by_id);
             if (m->state == RUNNING)
-                put(f, m);
+                list_append(&running, &m->node);
         }
     }
+    while ((node = list_pop(&running)))
+        put(f, list_entry(node, struct message, node));
 }
 
 /* ---- out of time ---- */
@@ -65,13 +69,12 @@ void abandon_running(struct flow *f)
 
 static void give_up(struct flow *f, struct message *m)
 {
-    int64_t held_ms = flow_now(f) - m->received_ms;
     keys_free(f, m);
     m->claim_lost = false;
     if (m->lost)
         message_drop(f, m);
     else if (m->to_blame)
-        settle_message(f, m, SETTLE_RETRY, retry_clamp_s(verdict_backoff_s(f, m), held_ms));
+        verdict_stuck(f, m);
     else
         settle_message(f, m, SETTLE_RELEASE, 0);
 }
@@ -115,7 +118,7 @@ static void detach(struct flow *f, struct message *m)
     f->dispatch.running--;
     m->job->worker = JOB_WORKER_STUCK;
     m->to_blame = atomic_load(&m->job->at_work);
-    m->note = m->to_blame ? "its handler did not come back from C code"
+    m->note = m->to_blame ? ABANDON_STUCK
                           : "given up: its worker got stuck in C code with another message";
     log_with(LOG_WARN, "given up in the middle: its worker is stuck", LF_TEXT("id", m->job->id),
              LF_TEXT("blamed", m->to_blame ? "yes" : "no"),

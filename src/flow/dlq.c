@@ -41,7 +41,7 @@ static void keep(struct flow *f, struct message *m, const char *note)
     int delay_s = retry_clamp_s((int64_t)f->options.retry_cap_s, flow_now(f) - m->received_ms);
     m->note = note;
     warn_of_retention(f, m);
-    if (!group_again(f, m, delay_s))
+    if (m->to_blame || !group_again(f, m, delay_s)) /* its job is not back to be run again */
         settle_message(f, m, SETTLE_KEEP, delay_s);
 }
 
@@ -137,6 +137,7 @@ static void send_copy(struct flow *f, struct message *m)
     c->flow = f;
     c->message = m;
     c->copy = (struct queue_copy){.job = m->job,
+                                  .stuck = m->to_blame ? ABANDON_STUCK : NULL,
                                   .exhausted = m->exhausted,
                                   .bare = m->bare_copy,
                                   .wall_ms = f->seam.clock.ops->wall_ms(f->seam.clock.self),

@@ -432,7 +432,9 @@ void dispatch_kick(struct flow *f);
 int dispatch_slots(const struct flow *f);
 int dispatch_capacity(struct flow *f); /* slots and prefetch */
 
-/* verdict.c: puts a message that ran where its verdict says. */
+/* verdict.c: puts a message that ran where its verdict says. verdict_stuck: it has none, and its
+ * job, which a worker may still write, is not read. */
+void verdict_stuck(struct flow *f, struct message *m);
 void verdict_retry(struct flow *f, struct message *m);
 int verdict_backoff_s(struct flow *f, const struct message *m); /* our own, without its wishes */
 bool verdict_is_exhausted(const struct flow *f, const struct message *m); /* by this failure */
@@ -517,6 +519,7 @@ void until_empty_received(struct flow *f, const char *id);
 void until_empty_poll(struct flow *f, bool came_empty);
 
 /* abandon.c: messages that are given up in the middle of their run. */
+#define ABANDON_STUCK "its handler did not come back from C code"
 void abandon_init(struct flow *f);
 void abandon_running(struct flow *f); /* all of them, now: the host leaves */
 

@@ -66,6 +66,18 @@ static void verdict_failed(struct flow *f, struct message *m)
         verdict_retry(f, m);
 }
 
+void verdict_stuck(struct flow *f, struct message *m)
+{
+    m->failures++;
+    if (is_exhausted(f, m)) {
+        verdict_dead(f, m, true);
+        return;
+    }
+    int64_t held_ms = flow_now(f) - m->received_ms;
+    keys_free(f, m);
+    settle_message(f, m, SETTLE_RETRY, retry_clamp_s(verdict_backoff_s(f, m), held_ms));
+}
+
 /* The lease lapsed while the handler ran: SQS may have shown the message to others, so nothing
  * but an ack changes anything, and that only perhaps. It is never counted as done; the key
  * stays remembered, so that the redelivery is deleted unrun. */

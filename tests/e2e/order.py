@@ -26,6 +26,7 @@ function M.handle(msg)
   if e["do"] == "fail once" and msg.attempt == 1 then error "fails once" end
   if e["do"] == "fail at times" and math.random() < 0.15 then error "fails at random" end
   if e["do"] == "slow" then host.sleep(2) end
+  if e["do"] == "stuck" then string.find(("a"):rep(5000), (".-"):rep(8) .. "b") end
   tell("done", e, msg)
 end
 return M

@@ -41,6 +41,23 @@ def test_groups_run_in_order_and_beside_each_other(any_scene):
     host.assert_says("runs again here, its group waits", "fails once")
 
 
+def test_one_that_gets_its_worker_stuck_is_the_only_dead_letter(tmp_path, elasticmq, elasticmq_sqs):
+    """Its followers came with it at their last receive: given back with it, they would be moved to
+    the dead-letter queue without having run."""
+    scene = OrderedStage(tmp_path, elasticmq.url, elasticmq_sqs, receives=1)
+    scene.send("g", [1], "stuck")
+    scene.send("g", [2, 3, 4])
+    with scene.start(workers={"max": 1}, limits={"cpu": 0.01}) as host:
+        scene.finish(host)
+    assert scene.runs("begin")["g"] == [1, 2, 3, 4]
+    assert scene.runs("done")["g"] == [2, 3, 4]
+    letters = scene.dead_letters()
+    assert [json.loads(m["Body"])["n"] for m in letters] == [1]
+    failure = json.loads(letters[0]["MessageAttributes"]["host.failure"]["StringValue"])
+    assert failure["outcome"] == "exhausted" and failure["kind"] == "stuck", failure
+    scene.close()
+
+
 def test_a_failed_one_holds_up_its_group_alone(scene):
     stuck = [f"stuck{i}" for i in range(6)]  # one of their backoffs at least is long
     for group in stuck:

@@ -215,10 +215,15 @@ void decide_keep(struct host *h, struct view *v)
 {
     int seconds = (int)sim.retry_cap_s;
     v->claimed = false; /* it let go of its key as a dead letter */
-    if (group_keeps(h, v, seconds, seconds))
+    if (!v->given_up && group_keeps(h, v, seconds, seconds))
         corners[CORNER_kept_in_place]++;
     else
         decide(v, KIND_RETRY, seconds, seconds);
+}
+
+static bool is_exhausted(const struct view *v)
+{
+    return sim.max_receives > 0 && v->receives + v->fails > sim.max_receives;
 }
 
 static void dies(struct host *h, struct view *v, bool exhausted)
@@ -352,7 +357,7 @@ void view_verdict(struct host *h, struct record *r, const struct job *job, bool 
         v->parked_ms = sim.now_ms;
     if (outage && !h->draining && (sim.now_ms - v->parked_ms < h->hold_ms || is_last(v)))
         v->phase = PHASE_PARKED;
-    else if (!outage && sim.max_receives > 0 && v->receives + v->fails > sim.max_receives)
+    else if (!outage && is_exhausted(v))
         dies(h, v, true);
     else
         decide_retry(h, v, job->after_ms);
@@ -395,6 +400,8 @@ void view_given_up(struct host *h, const struct run *run)
         return;
     v->given_up = true;
     v->to_blame = atomic_load(&run->job->at_work);
+    v->fails += v->to_blame;
+    run->record->failed |= v->to_blame;
     v->give_up_low_ms = run->wire_until_ms ? run->wire_until_ms - 1 : sim.now_ms; /* answered */
     v->give_up_high_ms = run->wire_until_ms ? run->wire_until_ms + WIRE_MARGIN_MS : sim.now_ms;
     corners[v->to_blame ? CORNER_stuck_blamed : CORNER_stuck_neighbour]++;
@@ -411,9 +418,13 @@ void decide_given_up(struct host *h, struct view *v)
     check(INV_wire, sim.now_ms >= v->give_up_low_ms,
           "m%d: host %d gives it back %lld ms before its request is over", (int)(v - h->views),
           h->index, (long long)(v->give_up_low_ms - sim.now_ms));
-    if (v->to_blame)
+    if (v->to_blame && is_exhausted(v)) {
+        corners[CORNER_stuck_exhausted]++;
+        dies(h, v, true);
+    } else if (v->to_blame) {
         decide(v, KIND_RETRY, RETRY_MIN_S, longest_backoff_s(h, v));
-    else
+    } else {
         decide(v, KIND_RELEASE, 0, 0);
+    }
     v->due_ms = 0;
 }

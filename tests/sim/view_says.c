@@ -130,6 +130,8 @@ void view_copies(struct host *h, struct record *r, const struct queue_copy *copy
 {
     struct view *v = view_of(h, r);
     groups_doubt(h);
+    if (!v->odd && awaits_wire(v))
+        decide_given_up(h, v);
     check_if(!v->odd, INV_unrun, v->phase == PHASE_COPYING && v->exhausted == copy->exhausted,
              "%s: host %d makes a dead letter of it, and nothing says that it is one", r->id,
              h->index);

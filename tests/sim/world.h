@@ -166,6 +166,7 @@ enum invariant {
     X(stuck_neighbour, 170)                                                                        \
     X(stuck_on_the_wire, 75)                                                                       \
     X(stuck_late_ack, 40)                                                                          \
+    X(stuck_exhausted, 1)                                                                          \
     X(stuck_twice, 40)                                                                             \
     X(settlement_tried_again, 5000)                                                                \
     X(copy_tried_again, 200)                                                                       \

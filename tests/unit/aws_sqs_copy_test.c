@@ -138,6 +138,33 @@ static void ten_attributes_leave_no_room(void **state)
     }
 }
 
+/* Its job may be written at that moment: nothing of a verdict is told. */
+static void of_a_stuck_worker(void **state)
+{
+    (void)state;
+    struct job *job = job_with("{\"Attributes\":{\"ApproximateReceiveCount\":\"3\"}}", "b");
+    struct queue_copy c = {.job = job, .stuck = "it did not come back", .exhausted = true};
+    struct buf b;
+    job->reason = strdup("late");
+    job->detail = strdup("late");
+    strcpy(job->kind, "late");
+    strcpy(job->at, "late");
+    buf_init(&b);
+    sqs_copy_write(&b, DLQ, &c);
+    struct json_object *copied = json_tokener_parse(b.data);
+    failure = json_tokener_parse(
+        text(get(get(copied, "MessageAttributes"), "host.failure"), "StringValue"));
+    assert_string_equal(text(failure, "outcome"), "exhausted");
+    assert_string_equal(text(failure, "reason"), "it did not come back");
+    assert_string_equal(text(failure, "kind"), "stuck");
+    assert_int_equal(json_object_get_int(get(failure, "receives")), 3);
+    assert_null(get(failure, "generation"));
+    assert_null(strstr(b.data, "late"));
+    json_object_put(copied);
+    buf_free(&b);
+    job_free(job);
+}
+
 static void bare(void **state)
 {
     (void)state;
@@ -245,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(everything_goes_along, tear_down),
         cmocka_unit_test_teardown(ten_attributes_leave_no_room, tear_down),
+        cmocka_unit_test_teardown(of_a_stuck_worker, tear_down),
         cmocka_unit_test_teardown(bare, tear_down),
         cmocka_unit_test_teardown(a_full_message_shortens_the_failure, tear_down),
         cmocka_unit_test_teardown(what_sqs_takes_in_no_text, tear_down),

@@ -265,6 +265,82 @@ static void a_group_goes_back_whole(void **state)
     world_end(&w);
 }
 
+static void begin_with_dead_letters(bool fifo)
+{
+    struct flow_options o = world_options();
+    o.dead_letters = true;
+    o.max_receives = 3;
+    o.fifo = fifo;
+    world_begin(&w, &o, 1, 4);
+}
+
+/* As after any other run that failed, but the verdict of this one may still be written. */
+static void at_its_last_receive_it_is_a_dead_letter(void **state)
+{
+    (void)state;
+    for (int receives = 2; receives <= 3; receives++) {
+        begin_with_dead_letters(false);
+        world_bring_one(&w, "m1", "h1", receives);
+        world_bring_one(&w, "m2", "h2", 3);
+        blame("m1");
+        flow_worker_stuck(w.flow, 0);
+        assert_int_equal(w.copy_count, receives == 3);
+        const char *text = told();
+        assert_non_null(
+            strstr(text, "h2=0 ")); /* it is not to blame, and none of its runs failed */
+        assert_int_equal(strstr(text, "h1=") != NULL, receives < 3);
+        world_end(&w);
+    }
+}
+
+static void nothing_of_it_is_deleted_before_its_copy_is_there(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        begin_with_dead_letters(false);
+        world_bring_one(&w, "m1", "h1", 3);
+        blame("m1");
+        flow_worker_stuck(w.flow, 0);
+        assert_true(w.copies[0]->exhausted);
+        assert_non_null(w.copies[0]->stuck);
+        if (late)
+            world_verdict(&w, "m1", OUTCOME_ACK);
+        assert_string_equal(told(), "");
+        world_copied(&w, QUEUE_OK);
+        assert_string_equal(told(), "-h1 ");
+        assert_int_equal(flow_counts(w.flow)->rejected, 1);
+        assert_int_equal(flow_counts(w.flow)->acked, 0);
+        assert_int_equal(view().in_hand, 0);
+        if (!late)
+            world_verdict(&w, "m1", OUTCOME_ACK);
+        world_end(&w);
+    }
+}
+
+/* Its followers go on behind its delete; and if no copy can be made it goes back to the queue with
+ * them: it cannot run again here, since its worker still has its job. */
+static void the_first_of_a_group_is_a_dead_letter(void **state)
+{
+    (void)state;
+    for (int taken = 0; taken < 2; taken++) {
+        begin_with_dead_letters(true);
+        world_bring_one(&w, "m1", "h1", 3);
+        world_bring_one(&w, "m2", "h2", 3);
+        blame("m1");
+        flow_worker_stuck(w.flow, 0);
+        flow_worker_back(w.flow, 0);
+        assert_int_equal(w.copy_count, 1);
+        assert_string_equal(told(), "");
+        world_copied(&w, taken ? QUEUE_OK : QUEUE_DENIED);
+        assert_string_equal(told(), taken ? "-h1 " : "h1=900 ");
+        world_pass(&w, 5);
+        assert_int_equal(world_running(&w, "m2") != NULL, taken);
+        if (!taken)
+            assert_string_equal(told(), "h2=0 ");
+        world_end(&w);
+    }
+}
+
 static void after_the_end_it_is_nothing(void **state)
 {
     (void)state;
@@ -290,6 +366,9 @@ int main(void)
         cmocka_unit_test(a_drain_waits_for_the_wire),
         cmocka_unit_test(another_one_probes),
         cmocka_unit_test(a_group_goes_back_whole),
+        cmocka_unit_test(at_its_last_receive_it_is_a_dead_letter),
+        cmocka_unit_test(nothing_of_it_is_deleted_before_its_copy_is_there),
+        cmocka_unit_test(the_first_of_a_group_is_a_dead_letter),
         cmocka_unit_test(after_the_end_it_is_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
