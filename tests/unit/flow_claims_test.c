@@ -288,6 +288,29 @@ static void time_up_leaves_the_claim_of_what_is_on_the_wire(void **state)
     }
 }
 
+/* A run to the end of the queue: the store is told before the host leaves. */
+static void the_end_waits_for_the_store(void **state)
+{
+    (void)state;
+    struct flow_options o = claims_options(false);
+    o.until_empty = true;
+    begin_as(&o, 1, 10);
+    bring();
+    answer(SHARED_CLAIM, SHARED_OK);
+    world_running(&w, "a")->after_ms = 900000;
+    world_verdict(&w, "a", OUTCOME_RETRY);
+    world_pass(&w, 5);
+    world_answer_all(&w);
+    assert_int_equal(flow_counts(w.flow)->retried, 1);
+    world_bring(&w, 0, 0);
+    assert_false(w.ended);
+    answer(SHARED_FREE, SHARED_OK);
+    world_bring(&w, 0, 0);
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_LEFT_LATER);
+    world_end(&w);
+}
+
 int main(void)
 {
     log_setup(LOG_JSON, (enum log_level)(LOG_ERROR + 1));
@@ -306,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_store_that_is_away_at_the_ack),
         cmocka_unit_test(drain_frees_what_it_gives_back),
         cmocka_unit_test(time_up_leaves_the_claim_of_what_is_on_the_wire),
+        cmocka_unit_test(the_end_waits_for_the_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

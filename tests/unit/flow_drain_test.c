@@ -43,6 +43,33 @@ static void what_has_not_started_goes_back_at_once(void **state)
     world_end(&w);
 }
 
+/* However many there are, and whatever their names. */
+static void what_waits_for_servers_goes_back(void **state)
+{
+    enum { SERVERS = 40 };
+    (void)state;
+    for (int round = 0; round < 30; round++) {
+        begin(SERVERS);
+        for (int first = 1; first < SERVERS; first += 10)
+            world_bring(&w, first, 10);
+        close_polls();
+        for (int i = 1; i <= SERVERS; i++) {
+            char id[20], server[40];
+            snprintf(id, sizeof id, "m%d", i);
+            snprintf(server, sizeof server, "http://server-%d-%d:80", round, i);
+            world_target_failure(&w, id, server);
+        }
+        flow_drain(w.flow);
+        struct flow_view v;
+        flow_look(w.flow, &v);
+        assert_int_equal(v.parked, 0);
+        world_answer_all(&w);
+        assert_int_equal(flow_counts(w.flow)->released, SERVERS);
+        assert_true(w.ended);
+        world_end(&w);
+    }
+}
+
 static void nothing_in_hand_and_no_poll_ends_at_once(void **state)
 {
     (void)state;
@@ -186,6 +213,7 @@ int main(void)
     log_setup(LOG_JSON, (enum log_level)(LOG_ERROR + 1));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_has_not_started_goes_back_at_once),
+        cmocka_unit_test(what_waits_for_servers_goes_back),
         cmocka_unit_test(nothing_in_hand_and_no_poll_ends_at_once),
         cmocka_unit_test(a_second_call_cuts_the_poll),
         cmocka_unit_test(the_poll_is_cut_after_the_last_run),

@@ -51,19 +51,11 @@ static const char *passes(int64_t ms)
     return log_caught();
 }
 
-static int timers(void)
-{
-    int n = 0;
-    for (int i = 0; i < WORLD_TIMERS; i++)
-        n += w.timers[i] != NULL;
-    return n;
-}
-
 static void told_once_then_counted(void **state)
 {
     (void)state;
     begin(LOG_TEXT);
-    int quiet = timers();
+    int quiet = world_timers(&w);
     const char *text = fails("lua", "a.lua:1");
     int64_t told_ms = w.now_ms;
     assert_int_equal(log_count(text, "settled"), 1);
@@ -81,8 +73,8 @@ static void told_once_then_counted(void **state)
     assert_int_equal(log_count(passes(10000), "same error 1 times in 10 s"), 1);
     assert_string_equal(fails("lua", "a.lua:1"), "");
     assert_int_equal(log_count(passes(10000), "same error 1 times in 10 s"), 1);
-    assert_string_equal(passes(10000), ""); /* it has stopped */
-    assert_int_equal(timers(), quiet);      /* and nothing wakes the host for it */
+    assert_string_equal(passes(10000), "");    /* it has stopped */
+    assert_int_equal(world_timers(&w), quiet); /* and nothing wakes the host for it */
     assert_int_equal(log_count(fails("lua", "a.lua:1"), "stack traceback"), 1);
     world_end(&w);
 }

@@ -258,6 +258,9 @@ static void holder_parked_for_its_target(void **state)
     bring("b", "{\"k\":1}");
     world_target_failure(&w, "a", "http://t");
     assert_int_equal(world_running_count(&w), 0);
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    assert_string_equal(v.hold, "a target is down"); /* one that waits cannot try it */
     world_pass(&w, 2500);
     assert_non_null(world_running(&w, "a")); /* its probe */
     assert_null(world_running(&w, "b"));

@@ -228,6 +228,41 @@ static void for_a_target(void **state)
     world_end(&w);
 }
 
+/* Messages that fail alike, so many. */
+static void fail_alike(int count, bool without_memory)
+{
+    for (int i = 0; i < count; i++) {
+        static int id;
+        char text[20];
+        snprintf(text, sizeof text, "s%d", id++);
+        world_bring_one(&w, text, "h", 1);
+        struct job *job = world_running(&w, text);
+        snprintf(job->kind, sizeof job->kind, "lua");
+        left = without_memory ? 0 : -1;
+        world_verdict(&w, text, OUTCOME_RETRY);
+        left = -1;
+        world_pass(&w, 5);
+        world_answer_all(&w);
+    }
+}
+
+/* The record of a storm: all goes on without, and the next failure raises it. */
+static void for_a_storm(void **state)
+{
+    struct flow_options o = world_options();
+    struct flow_view v;
+    (void)state;
+    o.storm_window = 20;
+    world_begin(&w, &o, 1, 4);
+    fail_alike(25, true);
+    assert_int_equal(flow_counts(w.flow)->retried, 25);
+    fail_alike(1, false);
+    assert_int_equal(flow_counts(w.flow)->retried, 25);
+    flow_look(w.flow, &v);
+    assert_non_null(strstr(v.hold, "failure storm"));
+    world_end(&w);
+}
+
 /* With the nth allocation failing; below 0: none. */
 static void bring_a(const char *body, const char *deduplication_id, long nth)
 {
@@ -413,6 +448,7 @@ int main(void)
         cmocka_unit_test(for_a_newer_handle),
         cmocka_unit_test(for_a_retry_to_wait_for),
         cmocka_unit_test(for_a_target),
+        cmocka_unit_test(for_a_storm),
         cmocka_unit_test(for_a_message_with_a_key),
         cmocka_unit_test(for_the_key_in_a_body),
         cmocka_unit_test(for_a_refusal),

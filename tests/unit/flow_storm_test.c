@@ -181,6 +181,44 @@ static void the_first_failure_after_a_storm(void **state)
     world_end(&w);
 }
 
+/* Also by a refusal that its author wanted. A retry that he asks for says nothing. */
+static void what_ends_a_storm(void **state)
+{
+    static const struct {
+        enum outcome outcome;
+        bool ends;
+    } cases[] = {{OUTCOME_ACK, true}, {OUTCOME_REJECT, true}, {OUTCOME_RETRY, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin(false);
+        fail_for(2000, OUTCOME_RETRY);
+        for (int k = 0; k < 100 && world_running_count(&w) == 0; k++)
+            world_pass(&w, 50);
+        end_oldest(cases[i].outcome, "", "");
+        assert_int_equal(strstr(hold(), "storm") == NULL, cases[i].ends);
+        world_end(&w);
+    }
+}
+
+static int64_t held_since(void)
+{
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    return w.now_ms - v.hold_ms;
+}
+
+/* However often one of them tried: people read for how long. */
+static void a_storm_has_held_since_it_began(void **state)
+{
+    (void)state;
+    begin(false);
+    fail_for(2000, OUTCOME_RETRY);
+    int64_t began_ms = held_since();
+    assert_in_range(fail_for(6000, OUTCOME_RETRY), 2, 4);
+    assert_int_equal(held_since(), began_ms);
+    world_end(&w);
+}
+
 static void a_storm_is_told(void **state)
 {
     (void)state;
@@ -340,6 +378,9 @@ static void a_storm_gathers_only_so_many(void **state)
     struct flow_view v;
     flow_look(w.flow, &v);
     assert_int_equal(v.in_hand, 8 + 100);
+    int64_t full_ms = held_since();
+    assert_in_range(fail_for(30000, OUTCOME_RETRY), 10, 20);
+    assert_int_equal(held_since(), full_ms);
     world_end(&w);
 }
 
@@ -385,6 +426,8 @@ int main(void)
         cmocka_unit_test(a_fresh_one_now_and_then),
         cmocka_unit_test(after_a_storm),
         cmocka_unit_test(the_first_failure_after_a_storm),
+        cmocka_unit_test(what_ends_a_storm),
+        cmocka_unit_test(a_storm_has_held_since_it_began),
         cmocka_unit_test(a_storm_is_told),
         cmocka_unit_test(at_the_last_receive),
         cmocka_unit_test(one_that_went_well_before),

@@ -167,7 +167,7 @@ static void company_for_two(void **state)
 /* While its target is down, m<good> comes in, tries it and brings it back. */
 static void another_succeeds(const char *bad, int good)
 {
-    char id[8];
+    char id[20];
     snprintf(id, sizeof id, "m%d", good);
     fail_until_received(bad);
     world_bring(&w, good, 1);
@@ -183,6 +183,19 @@ static void another_succeeds(const char *bad, int good)
     world_answer_all(&w);
 }
 
+/* Its server fails it, and others bring that back without it; then it runs again. */
+static void holds_everybody_up(const char *bad, int times)
+{
+    for (int good = 1; good <= times; good++) {
+        world_target_failure(&w, bad, KC);
+        close_polls();
+        another_succeeds(bad, good);
+        assert_non_null(world_running(&w, bad));
+        assert_int_equal(flow_counts(w.flow)->retried, 0);
+    }
+    close_polls();
+}
+
 /* A message that its server cannot bear, between others that it takes: for a while it holds
  * everybody up, then it fails alone. */
 static void a_message_that_breaks_its_target(void **state)
@@ -194,14 +207,7 @@ static void a_message_that_breaks_its_target(void **state)
         o.max_receives = last ? 1 : 10;
         world_begin(&w, &o, 1, 4);
         world_bring_one(&w, "bad", "hb", 1);
-        for (int good = 1; good <= 3; good++) {
-            world_target_failure(&w, "bad", KC);
-            close_polls();
-            another_succeeds("bad", good);
-            assert_non_null(world_running(&w, "bad"));
-            assert_int_equal(flow_counts(w.flow)->retried, 0);
-        }
-        close_polls();
+        holds_everybody_up("bad", 3);
         world_target_failure(&w, "bad", KC);
         world_pass(&w, 50);
         assert_int_equal(w.receive_count, 1); /* no hold */
@@ -211,6 +217,22 @@ static void a_message_that_breaks_its_target(void **state)
             assert_in_range(w.batches[0]->entries[0].visibility_s, 31, 900); /* a backoff */
         world_end(&w);
     }
+}
+
+/* A call that the breaker refused has done nothing to the server: its message is not to blame. */
+static void refused_by_the_breaker(void **state)
+{
+    (void)state;
+    begin(1, 4);
+    world_bring_one(&w, "bad", "hb", 1);
+    holds_everybody_up("bad", 3);
+    struct job *job = world_running(&w, "bad");
+    snprintf(job->kind, sizeof job->kind, "breaker_open");
+    world_target_failure(&w, "bad", KC);
+    world_pass(&w, 50);
+    assert_int_equal(w.receive_count, 0);
+    assert_int_equal(w.batch_count, 0); /* it waits with the others */
+    world_end(&w);
 }
 
 /* It may have called another server. */
@@ -253,6 +275,9 @@ static void probe_without_an_answer_proves_nothing(void **state)
     world_pass(&w, 100);
     assert_int_equal(w.receive_count, 1); /* nothing is left to try with: one receive may */
     assert_int_equal(w.receives[0]->max, 1);
+    struct flow_view v;
+    flow_look(w.flow, &v);
+    assert_null(v.hold);
     world_end(&w);
 }
 
@@ -270,6 +295,8 @@ static void probe_that_fails_elsewhere_starts_nothing(void **state)
     world_target_failure(&w, "m1", "http://two:80");
     assert_int_equal(w.receive_count, 0);
     assert_int_equal(world_running_count(&w), 0);
+    flow_target_up(w.flow, "http://two:80");
+    assert_int_equal(world_running_count(&w), 3); /* one is back, too */
     world_end(&w);
 }
 
@@ -408,6 +435,7 @@ int main(void)
         cmocka_unit_test(company_without_a_slot),
         cmocka_unit_test(company_for_two),
         cmocka_unit_test(a_message_that_breaks_its_target),
+        cmocka_unit_test(refused_by_the_breaker),
         cmocka_unit_test(probe_that_never_called_proves_nothing),
         cmocka_unit_test(probe_without_an_answer_proves_nothing),
         cmocka_unit_test(probe_that_fails_elsewhere_starts_nothing),

@@ -70,6 +70,14 @@ static void world_stop(void *self, struct timer *t)
     t->armed = false;
 }
 
+static inline int world_timers(const struct world *w)
+{
+    int n = 0;
+    for (int i = 0; i < WORLD_TIMERS; i++)
+        n += w->timers[i] != NULL;
+    return n;
+}
+
 /* Lets time pass, firing what is due in order. */
 static void world_pass(struct world *w, int64_t ms)
 {
