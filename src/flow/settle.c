@@ -229,8 +229,31 @@ static void put_off(struct flow *f, enum queue_op op)
     f->settle.pending_count[op] = 0;
 }
 
+/* After a wait for an extension, or a standstill. A queue may still take the old handle, and what
+ * was to hide our message then ends the lease of whoever has it now. A delete is sent even so: it
+ * can only spare a run. */
+static void drop_lapsed(struct flow *f)
+{
+    int64_t now = flow_now(f);
+    list_for_each (node, &f->settle.pending[QUEUE_CHANGE]) {
+        struct message *m = list_entry(node, struct message, node);
+        if (now < m->lease_until_ms)
+            continue;
+        list_remove(&m->node);
+        f->settle.pending_count[QUEUE_CHANGE]--;
+        log_with(LOG_WARN,
+                 "the queue is told nothing: the lease has ended, so the message is visible again, "
+                 "or somebody else has it",
+                 LF_TEXT("id", m->job->id), LF_TEXT("outcome", kind_names[m->kind]));
+        until_empty_retry(f, m->job->id, f->options.visibility_s);
+        gone(f, m);
+    }
+}
+
 static void flush_op(struct flow *f, enum queue_op op)
 {
+    if (op == QUEUE_CHANGE)
+        drop_lapsed(f);
     while (f->settle.pending_count[op] > 0) {
         struct batch_call *c = batch_new(f, op, answered);
         if (!c) {
@@ -252,9 +275,17 @@ void settle_flush(struct flow *f)
     flush_op(f, QUEUE_CHANGE);
 }
 
+/* By a timer; what was dropped has left its place, and nothing else may happen any more. */
+static void flush_late(struct flow *f)
+{
+    settle_flush(f);
+    intake_kick(f);
+    drain_check(f);
+}
+
 static void on_linger(struct timer *t)
 {
-    settle_flush(flow_of(t, settle.linger));
+    flush_late(flow_of(t, settle.linger));
 }
 
 static void on_again(struct timer *t)
@@ -270,7 +301,7 @@ static void on_again(struct timer *t)
     }
     if (next_ms != INT64_MAX)
         flow_arm(f, &f->settle.again, next_ms - now);
-    settle_flush(f);
+    flush_late(f);
 }
 
 void settle_init(struct flow *f)

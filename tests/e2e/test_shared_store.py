@@ -304,8 +304,7 @@ def test_killed_and_restarted_in_mid_run(tmp_path, log_dir, elasticmq, elasticmq
         with scene.shared(fail=fail) as a, scene.shared(fail=fail) as b:
             for host in (a, b):
                 host.wait_says("consuming")
-            for n in range(120):
-                scene.send(id=f"e{n % 60}", sleep=0.2)
+            scene.queue.send_many([json.dumps({"id": f"e{n % 60}", "sleep": 0.5}) for n in range(120)])
             a.wait_for("some acks", lambda: len(a.settled()) > 5, 40)
             tables.server.kill()
             a.wait_says("store is away")

@@ -103,6 +103,34 @@ static void of_the_last_one_of_a_drain(void **state)
     }
 }
 
+/* Its settlement waited for an extension that was answered too late. What hides or shows it with
+ * the old handle could end the lease of whoever has it by now; a delete could not do any harm. */
+static void before_the_queue_was_told(void **state)
+{
+    (void)state;
+    for (int acked = 0; acked < 2; acked++) {
+        struct flow_options o = world_options();
+        world_begin(&w, &o, 1, 1);
+        world_bring(&w, 1, 1);
+        world_pass(&w, 15000);
+        world_verdict(&w, "m1", acked ? OUTCOME_ACK : OUTCOME_RETRY);
+        flow_drain(w.flow);
+        world_pass(&w, 15100);
+        struct queue_batch *b = world_take_batch(&w);
+        assert_int_equal(b->entries[0].visibility_s, 30);
+        assert_int_equal(w.batch_count, 0);
+        b->result.status = QUEUE_UNREACHABLE;
+        b->done(b);
+        assert_false(w.ended);
+        world_pass(&w, 5);
+        assert_int_equal(w.batch_count, acked);
+        world_answer_all(&w);
+        assert_true(w.ended);
+        assert_int_equal(flow_counts(w.flow)->retried, 0);
+        world_end(&w);
+    }
+}
+
 /* A host that runs for a year looks at its leases often. */
 static void calls_take_no_memory_afterwards(void **state)
 {
@@ -131,6 +159,7 @@ int main(void)
         cmocka_unit_test(of_what_was_to_try_a_target),
         cmocka_unit_test(of_the_holder_of_a_key),
         cmocka_unit_test(of_the_last_one_of_a_drain),
+        cmocka_unit_test(before_the_queue_was_told),
         cmocka_unit_test(calls_take_no_memory_afterwards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
