@@ -319,20 +319,60 @@ static void what_is_down_is_published(void **state)
     world_end(&w);
 }
 
-static void what_was_not_sent_is_not_to_blame(void **state)
+/* For so long, or until a receive begins, the target fails what tries it. Returns how often. */
+static int fails_for(int64_t ms)
+{
+    int probes = 0;
+    for (int64_t end = w.now_ms + ms; w.now_ms < end && w.receive_count == 0;) {
+        world_pass(&w, 100);
+        world_answer_all(&w);
+        if (w.receive_count > 0 || world_running_count(&w) == 0)
+            continue;
+        world_target_failure(&w, oldest()->id, KC);
+        probes++;
+    }
+    return probes;
+}
+
+/* Where the limit lets only one run, it is still to be found out whether it is the message that its
+ * server cannot bear. */
+static void one_more_than_the_limit_tries_it(void **state)
+{
+    (void)state;
+    begin_fixed(1, 1, 4);
+    for (int i = 0; i < 5; i++) {
+        world_bring(&w, next_id++, 1);
+        come_home(1, 100, 1);
+        world_pass(&w, 5);
+        world_answer_all(&w);
+    }
+    world_bring_one(&w, "bad", "h", 1);
+    while (w.receive_count > 0)
+        world_bring(&w, 0, 0);
+    world_target_failure(&w, "bad", KC);
+    assert_int_equal(fails_for(60000), 5);
+    assert_int_equal(w.receive_count, 1);
+    assert_int_equal(w.receives[0]->max, 1);
+    world_end(&w);
+}
+
+/* But not while another server has asked to wait: nothing is received then. */
+static void nothing_tries_it_while_another_asks_to_wait(void **state)
 {
     (void)state;
     struct flow_options o = options();
-    begin(&o, 1, 1);
-    world_bring_one(&w, "m1", "h1", 1);
-    for (int i = 0; i < 10; i++) { /* others bring it back each time, and it never gets to call */
-        struct job *job = world_running(&w, "m1");
-        snprintf(job->kind, sizeof job->kind, "breaker_open");
-        world_target_failure(&w, "m1", KC);
-        assert_int_equal(flow_counts(w.flow)->retried, 0);
-        assert_null(world_take_batch(&w));
-        flow_target_up(w.flow, KC);
-    }
+    begin(&o, 1, 4);
+    world_bring_one(&w, "bad", "h", 1);
+    world_bring(&w, next_id++, 1);
+    called(world_running(&w, "m1"), MAIL, CALL_REFUSED, 10, 30000);
+    home(world_running(&w, "m1"), 100);
+    while (w.receive_count > 0)
+        world_bring(&w, 0, 0);
+    world_target_failure(&w, "bad", KC);
+    assert_in_range(fails_for(29000), 10, 20);
+    assert_int_equal(w.receive_count, 0);
+    fails_for(10000);
+    assert_int_equal(w.receive_count, 1);
     world_end(&w);
 }
 
@@ -398,7 +438,8 @@ int main(void)
         cmocka_unit_test(a_coupled_target_holds_intake),
         cmocka_unit_test(one_is_received_to_try_it_with),
         cmocka_unit_test(what_is_down_is_published),
-        cmocka_unit_test(what_was_not_sent_is_not_to_blame),
+        cmocka_unit_test(one_more_than_the_limit_tries_it),
+        cmocka_unit_test(nothing_tries_it_while_another_asks_to_wait),
         cmocka_unit_test(links_in_words),
         cmocka_unit_test(a_sleep),
     };
