@@ -85,6 +85,61 @@ static void lost_by_what_was_to_try_a_target(void **state)
     world_end(&w);
 }
 
+static bool asks(const char *key)
+{
+    for (int i = 0; i < call_count; i++)
+        if (strcmp(calls[i]->key, key) == 0)
+            return true;
+    return false;
+}
+
+/* For so long the target fails what tries it, and the claims of `a` are renewed. Returns how often
+ * it tried. */
+static int fails_for(int64_t ms)
+{
+    int probes = 0;
+    for (int64_t end = w.now_ms + ms; w.now_ms < end;) {
+        pass_extended(100);
+        if (asks("1"))
+            answer_claim_of("1", SHARED_OK);
+        if (!world_running(&w, "a"))
+            continue;
+        world_target_failure(&w, "a", "http://t");
+        probes++;
+    }
+    return probes;
+}
+
+/* Its claim has run out and its renewal is not answered yet. Nothing is received to try the target
+ * with before it has tried it, too, however often the other one has. */
+static void what_waits_for_its_claim_has_not_tried(void **state)
+{
+    (void)state;
+    begin(false);
+    bring_some(2);
+    answer(SHARED_CLAIM, SHARED_OK);
+    answer(SHARED_CLAIM, SHARED_OK);
+    for (int64_t waited = 0; waited < CLAIM_MS - 1000; waited += 1000) {
+        pass_extended(1000);
+        if (asks("1"))
+            answer_claim_of("1", SHARED_OK);
+    }
+    assert_true(asks("2"));
+    world_target_failure(&w, "a", "http://t");
+    world_target_failure(&w, "b", "http://t");
+    while (w.receive_count > 0)
+        world_bring(&w, 0, 0);
+    assert_in_range(fails_for(60000), 20, 40);
+    assert_null(world_running(&w, "b"));
+    assert_int_equal(w.receive_count, 0);
+    answer_claim_of("2", SHARED_OK); /* counted from when it asked: over already */
+    fails_for(1000);
+    answer_claim_of("2", SHARED_OK);
+    fails_for(5000);
+    assert_non_null(world_running(&w, "b"));
+    world_end(&w);
+}
+
 /* It may wait for its key as long as any other, however long it had it before. */
 static void the_hold_begins_with_the_loss(void **state)
 {
@@ -175,6 +230,7 @@ int main(void)
         cmocka_unit_test(lost_while_it_waits_for_its_turn),
         cmocka_unit_test(given_up_in_a_group_it_asks_again),
         cmocka_unit_test(lost_by_what_was_to_try_a_target),
+        cmocka_unit_test(what_waits_for_its_claim_has_not_tried),
         cmocka_unit_test(the_hold_begins_with_the_loss),
         cmocka_unit_test(counted_unfenced_once),
         cmocka_unit_test(what_is_abandoned_is_not_renewed),
