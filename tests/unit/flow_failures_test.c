@@ -141,6 +141,8 @@ static void what_is_left_is_told_at_the_end(void **state)
     const char *text = log_caught();
     assert_true(w.ended);
     assert_int_equal(log_count(text, "same error 2 times"), 1);
+    for (int i = 0; i < WORLD_TIMERS; i++) /* until the flow is freed they may fire */
+        assert_true(!w.timers[i] || w.timers[i]->fire);
     world_end(&w);
 }
 
