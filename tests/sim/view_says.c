@@ -66,7 +66,8 @@ static bool store_decides(const struct view *v)
 static void extension_refused(struct host *h, struct view *v)
 {
     bool sure = !v->odd && !lapsed(v) && !hold_over(h, v) && v->phase != PHASE_DECIDED;
-    bool given_up = awaits_wire(v) && sim.now_ms >= v->give_up_low_ms; /* perhaps: it settles then */
+    bool given_up =
+        awaits_wire(v) && sim.now_ms >= v->give_up_low_ms; /* perhaps: it settles then */
     widen(&h->tally.lease_lost, sure && !given_up && !store_decides(v));
     v->own_retry_ms = -1;
     bool stays = v->phase == PHASE_RUNNING || v->phase == PHASE_RECORDING || v->copy_open ||
