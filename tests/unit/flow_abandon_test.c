@@ -151,21 +151,32 @@ static void it_is_given_nothing_until_it_is_back(void **state)
     world_end(&w);
 }
 
-/* Others may have it already, and nothing that is said to the queue changes that. */
+/* Others may have it already, and nothing that is said to the queue changes that. Nor does a drain
+ * wait for it. */
 static void a_lost_one_is_dropped(void **state)
 {
     (void)state;
-    begin(1, 2);
-    world_bring(&w, 1, 1);
-    on_wire("m1", 100000);
-    world_pass(&w, 31000); /* its extension is not answered */
-    assert_int_equal(flow_counts(w.flow)->lease_lost, 1);
-    blame("m1");
-    on_wire("m1", 0);
-    flow_worker_stuck(w.flow, 0);
-    assert_string_equal(told(), "");
-    assert_int_equal(view().in_hand, 0);
-    world_end(&w);
+    for (int draining = 0; draining < 2; draining++) {
+        begin(1, 2);
+        world_bring(&w, 1, 1);
+        on_wire("m1", 100000);
+        world_pass(&w, 29000); /* its extension is not answered */
+        if (draining)
+            flow_drain(w.flow);
+        while (draining && w.receive_count > 0)
+            world_bring(&w, 0, 0);
+        world_pass(&w, 2000);
+        assert_int_equal(flow_counts(w.flow)->lease_lost, 1);
+        blame("m1");
+        on_wire("m1", 0);
+        assert_false(w.ended);
+        flow_worker_stuck(w.flow, 0);
+        assert_int_equal(w.ended, draining);
+        assert_int_equal(view().in_hand, 0);
+        if (!draining)
+            assert_string_equal(told(), "");
+        world_end(&w);
+    }
 }
 
 static void bring_key(const char *id, const char *body)
