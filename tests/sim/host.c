@@ -139,7 +139,7 @@ void host_leaves(void *arg, uint64_t number)
     struct host *h = arg;
     (void)number;
     bury(h);
-    later(between(&sim.fault, 0, 10000), NULL, starts_again, h, 0);
+    later(between(&sim.fault, 0, RESTART_MS), NULL, starts_again, h, 0);
 }
 
 enum { LAST_SETTLEMENTS_MS = 10000 };

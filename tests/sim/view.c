@@ -107,7 +107,7 @@ static void drains_in_group(struct host *h, struct view *v)
     int64_t low_ms = v->again_low_ms - sim.now_ms, high_ms = v->again_high_ms - sim.now_ms;
     corners[v->phase == PHASE_BEHIND ? CORNER_drain_with_behind : CORNER_drain_with_backoff]++;
     bool sleeps = low_ms > 0, waits = high_ms < -PROMPT_MS; /* for a slot: its timer has fired */
-    if (lapsed(v) || (v->phase == PHASE_BACKOFF && !sleeps && !waits))
+    if (lapsed(v) || v->slept || (v->phase == PHASE_BACKOFF && !sleeps && !waits))
         v->odd = true;
     else if (!v->odd && v->phase == PHASE_BACKOFF && sleeps)
         decide(v, KIND_RETRY, (int)(low_ms / 1000), (int)((high_ms + 999) / 1000));

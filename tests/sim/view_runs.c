@@ -63,8 +63,11 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
     check_overdue(h, v);
     h->tally.received++;
     v->own_retry_ms = 0;
-    if (awaits_wire(v) && sim.now_ms >= v->give_up_low_ms && lapsed(v))
-        v->odd = true; /* dropped, or just about to be */
+    /* Dropped, or just about to be; or whether it was its last attempt goes by the receive before.
+     */
+    if (awaits_wire(v) && sim.now_ms >= v->give_up_low_ms &&
+        (lapsed(v) || (v->to_blame && sim.max_receives > 0)))
+        v->odd = true;
     v->told_handle = handle;
     v->told_receives = receives;
     v->told_lease_ms = first_byte_ms + sim.visibility_s * INT64_C(1000);
@@ -161,6 +164,13 @@ void view_claimed(struct host *h, struct record *r, enum claim answer)
 
 /* ---- runs ---- */
 
+/* Its run was in time, and is told in the next millisecond that others may have its key. */
+static bool claim_ends_now(struct host *h, const struct record *r)
+{
+    const struct hold *o = hold_of(h, r);
+    return sim.closed && o->record == r->number && o->until_ms == sim.now_ms + 1;
+}
+
 void view_started(struct host *h, struct record *r, const struct job *job)
 {
     struct view *v = view_of(h, r);
@@ -171,7 +181,7 @@ void view_started(struct host *h, struct record *r, const struct job *job)
     corners[CORNER_runs_again_in_place] += !v->odd && v->phase == PHASE_BACKOFF;
     if (v->phase == PHASE_BACKOFF)
         v->phase = PHASE_WAITING;
-    if (v->doubtful && !lapsed(v))
+    if (v->doubtful && !lapsed(v) && !claim_ends_now(h, r))
         v->odd = false;
     v->doubtful = false;
     check_if(!v->odd, INV_one_runner, v->phase == PHASE_WAITING || v->phase == PHASE_PARKED,

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* RESTART_MS: in which a host that has left by itself, its queue being empty, comes again. */
+enum { RESTART_MS = 10000 };
 enum { HOSTS_MAX = 4, WORKERS_MAX = 8, ARRIVALS_MS = 30000, WIRE_MARGIN_MS = 1000 };
 
 /* Faults that a seed switches on, each drawn for itself: most runs lack some of them. The number
