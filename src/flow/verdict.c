@@ -56,9 +56,8 @@ static void verdict_dead(struct flow *f, struct message *m, bool exhausted)
     dlq_message(f, m, exhausted);
 }
 
-static void verdict_failed(struct flow *f, struct message *m)
+static void verdict_failed(struct flow *f, struct message *m, bool own)
 {
-    bool own = m->job->ran && (!m->job->target_failed || target_blames(m));
     m->failures += own;
     if (own && is_exhausted(f, m))
         verdict_dead(f, m, true);
@@ -94,8 +93,10 @@ static void verdict_lost(struct flow *f, struct message *m)
 static void verdict(struct flow *f, struct message *m)
 {
     struct job *job = m->job;
-    bool failed_by_target = job->target_failed && job->outcome == OUTCOME_RETRY &&
-                            !f->drain.draining && !target_blames(m);
+    bool blamed = target_blames(m); /* asked while it still is what tries its target */
+    bool own = job->ran && (!job->target_failed || blamed);
+    bool failed_by_target =
+        job->target_failed && job->outcome == OUTCOME_RETRY && !f->drain.draining && !blamed;
     bool park = failed_by_target && !m->claim_lost; /* it cannot wait here without its claim */
     bool storm = !failed_by_target && storm_catches(f, m);
     if (failed_by_target)
@@ -134,7 +135,7 @@ static void verdict(struct flow *f, struct message *m)
         if (park)
             target_park(f, m);
         else
-            verdict_failed(f, m);
+            verdict_failed(f, m, own);
     }
 }
 

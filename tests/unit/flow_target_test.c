@@ -235,6 +235,31 @@ static void refused_by_the_breaker(void **state)
     world_end(&w);
 }
 
+/* What tries a server that is down is not to blame for it, nor when it cannot wait here any more.
+ */
+static void probe_at_a_drain(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.dead_letters = true;
+    o.max_receives = 1;
+    world_begin(&w, &o, 1, 4);
+    world_bring_one(&w, "bad", "hb", 1);
+    holds_everybody_up("bad", 3);
+    snprintf(world_running(&w, "bad")->kind, sizeof world_running(&w, "bad")->kind, "breaker_open");
+    world_target_failure(&w, "bad", KC);
+    while (!world_running(&w, "bad"))
+        world_pass(&w, 100);
+    assert_non_null(world_running(&w, "bad")->probes);
+    flow_drain(w.flow);
+    world_target_failure(&w, "bad", KC);
+    world_pass(&w, 50);
+    assert_int_equal(w.copy_count, 0);
+    assert_int_equal(w.batch_count, 1);
+    assert_int_equal(w.batches[0]->op, QUEUE_CHANGE);
+    world_end(&w);
+}
+
 /* It may have called another server. */
 static void probe_that_never_called_proves_nothing(void **state)
 {
@@ -436,6 +461,7 @@ int main(void)
         cmocka_unit_test(company_for_two),
         cmocka_unit_test(a_message_that_breaks_its_target),
         cmocka_unit_test(refused_by_the_breaker),
+        cmocka_unit_test(probe_at_a_drain),
         cmocka_unit_test(probe_that_never_called_proves_nothing),
         cmocka_unit_test(probe_without_an_answer_proves_nothing),
         cmocka_unit_test(probe_that_fails_elsewhere_starts_nothing),
