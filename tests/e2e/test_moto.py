@@ -64,7 +64,7 @@ def test_registrations(scene):
     with scene.host(hostproc.EXAMPLE, "--until-empty", queue={"wait": 1}) as host:
         assert host.wait_exit(60) == 0, host.text[-4000:]
         settled = host.settled()
-    assert scene.queue.is_empty()
+    assert scene.queue.is_empty(), (scene.queue.counts(), host.text[-4000:])
     log = scene.wire.log()
     creates = scene.wire.creates(log)
     assert sorted(created_name(e) for e in creates) == sorted(names)
