@@ -101,8 +101,10 @@ void group_leaves(struct host *h, struct view *v, bool deleted)
     if (!next || next->place < place || next->odd || next->phase != PHASE_BEHIND)
         return;
     corners[CORNER_next_after_dead_letter] += v->copied;
-    if (h->draining)
+    if (h->draining) {
+        next->given_back_ms = sim.now_ms;
         decide(next, KIND_RELEASE, 0, 0);
+    }
 }
 
 /* Of those behind it one is at its last receive: the hold does not end. */

@@ -229,9 +229,9 @@ void view_settles(struct host *h, struct record *r, uint64_t handle, enum queue_
     check_if(!v->odd, INV_newest, handle == v->handle,
              "%s: handle %" PRIu64 " is used, host %d has %" PRIu64, r->id, handle, h->index,
              v->handle);
-    check(INV_lease, op == QUEUE_DELETE || !lapsed(v),
-          "%s: host %d gives it back after its lease, perhaps out of the hands of another", r->id,
-          h->index);
+    check_if(!v->odd && op == QUEUE_CHANGE && handle == v->handle, INV_lease, !lapsed(v),
+             "%s: host %d gives it back after its lease, perhaps out of the hands of another",
+             r->id, h->index);
     check_if(!v->odd && sim.fifo, INV_in_place, !awaits_turn(v),
              "%s: host %d gives it back, which should wait for its turn in its group", r->id,
              h->index);
