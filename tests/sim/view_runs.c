@@ -63,8 +63,7 @@ void view_heard(struct host *h, struct record *r, uint64_t handle, int receives,
     check_overdue(h, v);
     h->tally.received++;
     v->own_retry_ms = 0;
-    /* Dropped, or just about to be; or whether it was its last attempt goes by the receive before.
-     */
+    /* Dropped, or about to be; or whether this was its last attempt goes by the receive before. */
     if (awaits_wire(v) && sim.now_ms >= v->give_up_low_ms &&
         (lapsed(v) || (v->to_blame && sim.max_receives > 0)))
         v->odd = true;

@@ -14,9 +14,7 @@
 #include <cmocka.h>
 
 #include "capture_server.h"
-
-static struct ev_loop *loop;
-static struct fetch *client;
+#include "fetch_loop.h"
 
 struct answer {
     bool done;
@@ -50,28 +48,6 @@ static inline void take(void *arg, const struct fetch_response *r)
     a->first_byte_ms = r->first_byte_ms;
     a->elapsed_us = r->elapsed_us;
     assert_int_equal(r->body[r->body_len], 0);
-}
-
-static inline void on_guard(struct ev_loop *l, ev_timer *w, int events)
-{
-    (void)l;
-    (void)events;
-    *(bool *)w->data = true;
-}
-
-static inline void turn_until(bool *flag, int limit_ms)
-{
-    bool late = false;
-    ev_timer guard;
-    ev_timer_init(&guard, on_guard, limit_ms / 1000.0, 0.);
-    guard.data = &late;
-    ev_now_update(loop);
-    ev_timer_start(loop, &guard);
-    while (!*flag && !late) {
-        ev_run(loop, EVRUN_ONCE);
-        fetch_turn(client);
-    }
-    ev_timer_stop(loop, &guard);
 }
 
 static inline void turn_for(int ms)

@@ -235,8 +235,7 @@ static void refused_by_the_breaker(void **state)
     world_end(&w);
 }
 
-/* What tries a server that is down is not to blame for it, nor when it cannot wait here any more.
- */
+/* What tries a server that is down is not to blame for it, nor while the host drains. */
 static void probe_at_a_drain(void **state)
 {
     (void)state;

@@ -2,6 +2,20 @@
  * says. */
 #include "fetch_scene.h"
 
+/* All of its headers, as "name=value;" each. */
+static void walk(const struct fetch_response *r, char seen[200])
+{
+    size_t at = 0, name_len, value_len;
+    const char *name, *v;
+    *seen = '\0';
+    while (fetch_next_header(r, &at, &name, &name_len, &v, &value_len)) {
+        strncat(seen, name, name_len);
+        strcat(seen, "=");
+        strncat(seen, v, value_len);
+        strcat(seen, ";");
+    }
+}
+
 static void say_chunked(struct connection *c)
 {
     while (server_read(c)) {
@@ -36,15 +50,8 @@ static void chunks_headers_trailers(void **state)
     assert_string_equal(value, "");
     assert_false(fetch_header(&r, "X-Early", value, sizeof value));
     assert_false(fetch_header(&r, "X-Late", value, sizeof value));
-    size_t at = 0, name_len, value_len;
-    const char *name, *v;
-    char seen[200] = "";
-    while (fetch_next_header(&r, &at, &name, &name_len, &v, &value_len)) {
-        strncat(seen, name, name_len);
-        strcat(seen, "=");
-        strncat(seen, v, value_len);
-        strcat(seen, ";");
-    }
+    char seen[200];
+    walk(&r, seen);
     assert_string_equal(seen, "Transfer-Encoding=chunked;Location=http://x/y;Set-Thing=a;"
                               "set-thing=b;Empty=;");
     answer_free(&a);
@@ -71,15 +78,8 @@ static void header_walk_survives_anything(void **state)
         buf_init(&head);
         buf_str(&head, cases[i].head);
         struct fetch_response r = {.head = &head};
-        size_t at = 0, name_len, value_len;
-        const char *name, *v;
-        char seen[200] = "";
-        while (fetch_next_header(&r, &at, &name, &name_len, &v, &value_len)) {
-            strncat(seen, name, name_len);
-            strcat(seen, "=");
-            strncat(seen, v, value_len);
-            strcat(seen, ";");
-        }
+        char seen[200];
+        walk(&r, seen);
         assert_string_equal(seen, cases[i].seen);
         buf_free(&head);
     }

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "capture_server.h"
+#include "fetch_loop.h"
 
 /* What the server plays, one after the other; the last one again and again. */
 struct play {
@@ -23,8 +24,6 @@ struct play {
     const char *date; /* of the Date header; NULL: now */
 };
 
-static struct ev_loop *loop;
-static struct fetch *client;
 static struct creds *credentials;
 static struct server server;
 static struct play play;
@@ -97,28 +96,6 @@ static inline int tear_down(void **state)
 }
 
 static bool finished;
-
-static inline void on_guard(struct ev_loop *l, ev_timer *w, int events)
-{
-    (void)l;
-    (void)events;
-    *(bool *)w->data = true;
-}
-
-static inline void turn_until(bool *flag, int limit_ms)
-{
-    bool late = false;
-    ev_timer guard;
-    ev_timer_init(&guard, on_guard, limit_ms / 1000.0, 0.);
-    guard.data = &late;
-    ev_now_update(loop);
-    ev_timer_start(loop, &guard);
-    while (!*flag && !late) {
-        ev_run(loop, EVRUN_ONCE);
-        fetch_turn(client);
-    }
-    ev_timer_stop(loop, &guard);
-}
 
 static inline void received(struct queue_receive *r)
 {
