@@ -433,7 +433,7 @@ int dispatch_slots(const struct flow *f);
 int dispatch_capacity(struct flow *f); /* slots and prefetch */
 
 /* verdict.c: puts a message that ran where its verdict says. verdict_stuck: it has none, and its
- * job, which a worker may still write, is not read. */
+ * job, which a worker may still write, is not read; its key is free already. */
 void verdict_stuck(struct flow *f, struct message *m);
 void verdict_retry(struct flow *f, struct message *m);
 int verdict_backoff_s(struct flow *f, const struct message *m); /* our own, without its wishes */

@@ -73,7 +73,6 @@ void verdict_stuck(struct flow *f, struct message *m)
         return;
     }
     int64_t held_ms = flow_now(f) - m->received_ms;
-    keys_free(f, m);
     settle_message(f, m, SETTLE_RETRY, retry_clamp_s(verdict_backoff_s(f, m), held_ms));
 }
 
