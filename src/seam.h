@@ -28,6 +28,7 @@ enum queue_status {
 struct queue_result {
     enum queue_status status;
     int http_status;        /* 0: no answer */
+    bool unheard;           /* one that was sent had no answer: that one may have happened */
     char code[64];          /* SQS's normalised error code, or "" */
     char text[512];         /* for people: what, where, what to do; "" if QUEUE_OK */
     int64_t retry_after_ms; /* the server's wish; -1: none */

@@ -28,6 +28,7 @@ static void no_answer(const struct fetch_response *r, const struct sqs_context *
 {
     bool too_big = r->result == FETCH_TOO_BIG;
     result->status = too_big ? QUEUE_FAULT : QUEUE_UNREACHABLE;
+    result->unheard = r->sent || r->repeated;
     snprintf(result->text, sizeof result->text, "SQS %s %.160s%s%s: %.250s: %s", c->operation,
              c->where, c->server ? " at " : "", c->server ? c->server : "", r->error,
              too_big ? "lower queue.batch" : "check queue.endpoint and the network");
@@ -36,8 +37,10 @@ static void no_answer(const struct fetch_response *r, const struct sqs_context *
 struct json_object *sqs_read_answer(const struct fetch_response *r, const struct sqs_context *c,
                                     struct queue_result *result)
 {
-    *result =
-        (struct queue_result){.status = QUEUE_OK, .http_status = r->status, .retry_after_ms = -1};
+    *result = (struct queue_result){.status = QUEUE_OK,
+                                    .http_status = r->status,
+                                    .unheard = r->repeated || r->status >= 500,
+                                    .retry_after_ms = -1};
     if (r->result != FETCH_OK) {
         no_answer(r, c, result);
         return NULL;
@@ -48,6 +51,7 @@ struct json_object *sqs_read_answer(const struct fetch_response *r, const struct
             return body;
         /* As if it had been cut: what was asked may have happened. */
         result->status = QUEUE_UNREACHABLE;
+        result->unheard = true;
         snprintf(result->text, sizeof result->text,
                  "SQS %s %.160s: the answer is no whole JSON object (%zu bytes): is this an SQS "
                  "endpoint?",

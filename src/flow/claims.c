@@ -9,6 +9,8 @@
  * holds the intake, as a target does) or run unfenced, counted; one claim at a time tries it. */
 #include "flow/state.h"
 
+#include "policy/retry.h"
+
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -63,11 +65,7 @@ static void schedule(struct flow *f, struct shared_claim *c, int64_t due_ms)
 
 static int64_t backoff_ms(struct flow *f, struct shared_claim *c)
 {
-    int64_t delay_ms = (int64_t)AGAIN_BASE_MS << (c->tries < 10 ? c->tries : 10);
-    if (delay_ms > AGAIN_CAP_MS)
-        delay_ms = AGAIN_CAP_MS;
-    c->tries++;
-    return delay_ms / 2 + (int64_t)(flow_random(f) % (uint64_t)(delay_ms / 2 + 1));
+    return retry_call_ms(AGAIN_BASE_MS, AGAIN_CAP_MS, c->tries++, -1, flow_random(f));
 }
 
 /* ---- calls ---- */

@@ -61,14 +61,8 @@ static void free_call(struct flow *f, struct copy_call *c)
 
 static void try_later(struct flow *f, struct message *m, int64_t wish_ms)
 {
-    int64_t delay_ms = (int64_t)AGAIN_BASE_MS << (m->tries < 10 ? m->tries : 10);
-    if (delay_ms > AGAIN_CAP_MS)
-        delay_ms = AGAIN_CAP_MS;
-    delay_ms = delay_ms / 2 + (int64_t)(flow_random(f) % (uint64_t)(delay_ms / 2 + 1));
-    if (wish_ms > delay_ms)
-        delay_ms = wish_ms < AGAIN_CAP_MS ? wish_ms : AGAIN_CAP_MS;
-    m->tries++;
-    m->again_ms = flow_now(f) + delay_ms;
+    m->again_ms = flow_now(f) +
+                  retry_call_ms(AGAIN_BASE_MS, AGAIN_CAP_MS, m->tries++, wish_ms, flow_random(f));
     list_append(&f->dlq.waiting, &m->node);
 }
 

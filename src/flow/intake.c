@@ -282,6 +282,9 @@ static void poll_done(struct queue_receive *r)
     f->intake.reserved -= r->max;
     f->intake.alive_ms = flow_now(f);
     keep_attempt(f, p);
+    if (r->result.status == QUEUE_OK && p->repeats)
+        until_empty_heard_after_all(f);
+    until_empty_lost_receive(f, r);
     if (r->result.status == QUEUE_OK)
         poll_answered(f, r);
     else if (r->result.status != QUEUE_FAULT || !f->options.fifo || !p->repeats)

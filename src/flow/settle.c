@@ -4,6 +4,7 @@
 #include "flow/state.h"
 
 #include "base/metric.h"
+#include "policy/retry.h"
 
 #include <stdio.h>
 
@@ -173,13 +174,8 @@ static void try_later(struct flow *f, struct message *m, enum queue_status statu
                       const char *text, int64_t wish_ms)
 {
     int64_t now = flow_now(f);
-    int64_t delay_ms = (int64_t)AGAIN_BASE_MS << (m->tries < 10 ? m->tries : 10);
-    if (delay_ms > AGAIN_CAP_MS)
-        delay_ms = AGAIN_CAP_MS;
-    delay_ms = delay_ms / 2 + (int64_t)(flow_random(f) % (uint64_t)(delay_ms / 2 + 1));
-    if (wish_ms > delay_ms)
-        delay_ms = wish_ms < AGAIN_CAP_MS ? wish_ms : AGAIN_CAP_MS;
-    m->tries++;
+    int64_t delay_ms =
+        retry_call_ms(AGAIN_BASE_MS, AGAIN_CAP_MS, m->tries++, wish_ms, flow_random(f));
     if (now + delay_ms >= m->lease_until_ms) {
         gave_up(f, m, status, code, text);
         return;

@@ -335,7 +335,7 @@ struct flow {
 
     struct { /* until_empty.c */
         struct table retries;
-        bool came_empty;
+        int64_t unheard_until_ms; /* what a lost answer carried is hidden; long ago: none is lost */
     } empty;
 
     struct { /* abandon.c */
@@ -516,6 +516,8 @@ int until_empty_init(struct flow *f);
 void until_empty_free(struct flow *f);
 void until_empty_retry(struct flow *f, const char *id, int visibility_s);
 void until_empty_received(struct flow *f, const char *id);
+void until_empty_lost_receive(struct flow *f, const struct queue_receive *r);
+void until_empty_heard_after_all(struct flow *f);
 void until_empty_poll(struct flow *f, bool came_empty);
 
 /* abandon.c: messages that are given up in the middle of their run. */

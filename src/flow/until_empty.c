@@ -1,5 +1,6 @@
 /* --until-empty: when is the work done? Once a whole poll came back empty, nothing is in hand,
- * no target is down, and no retry of this run's own is due soon (contract, section 2). */
+ * no target is down, and no retry of this run's own is due soon (contract, section 2). Nor what a
+ * receive may have carried whose answer was lost: the queue hides that as long as any other. */
 #include "flow/state.h"
 
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <time.h>
 
 enum { GRACE_MS = 2000 }; /* SQS shows a message a moment after its visibility ended */
+#define LONG_AGO_MS (INT64_MIN / 2)
 
 struct own_retry {
     struct table_node by_id;
@@ -17,6 +19,7 @@ struct own_retry {
 
 int until_empty_init(struct flow *f)
 {
+    f->empty.unheard_until_ms = LONG_AGO_MS;
     return table_init(&f->empty.retries);
 }
 
@@ -54,17 +57,33 @@ void until_empty_received(struct flow *f, const char *id)
         forget(f, table_entry(n, struct own_retry, by_id));
 }
 
+/* Nothing tells what it handed out. One that was answered may be a repetition of libcurl's. */
+void until_empty_lost_receive(struct flow *f, const struct queue_receive *r)
+{
+    if (r->result.unheard)
+        f->empty.unheard_until_ms = flow_now(f) + r->visibility_s * INT64_C(1000);
+}
+
+/* A FIFO queue was asked again under the same attempt id, and has answered. */
+void until_empty_heard_after_all(struct flow *f)
+{
+    if (f->intake.unheard_count == 0)
+        f->empty.unheard_until_ms = LONG_AGO_MS;
+}
+
 struct outlook {
     int later;
-    int64_t next_ms; /* earliest due time, boot clock */
+    int64_t next_ms; /* earliest due time, boot clock; INT64_MAX: there is none */
 };
 
-/* Retries that were due before this empty poll began have gone elsewhere: to another host, or
- * by the queue's own redrive. They are forgotten. */
+/* What was due before this empty poll began has gone elsewhere: to another host, or by the
+ * queue's own redrive. It is forgotten. */
 static struct outlook look_ahead(struct flow *f)
 {
     struct outlook o = {.next_ms = INT64_MAX};
     int64_t poll_ms = f->intake.policy.last_ms;
+    if (f->empty.unheard_until_ms + GRACE_MS >= poll_ms)
+        o.next_ms = f->empty.unheard_until_ms;
     for (size_t i = 0; i <= f->empty.retries.mask; i++) {
         for (struct table_node *n = f->empty.retries.buckets[i], *next; n; n = next) {
             next = n->next;
@@ -83,17 +102,21 @@ static struct outlook look_ahead(struct flow *f)
 
 static void leave(struct flow *f, const struct outlook *o)
 {
-    if (o->later == 0) {
+    if (o->next_ms == INT64_MAX) {
         flow_finish(f, FLOW_DRAINED, "the queue is empty");
         return;
     }
-    char text[80], when[16];
+    char text[120], when[16];
     int64_t wall_ms = f->seam.clock.ops->wall_ms(f->seam.clock.self);
     time_t at = (time_t)((wall_ms + o->next_ms - flow_now(f)) / 1000);
     struct tm t;
     localtime_r(&at, &t);
     strftime(when, sizeof when, "%H:%M", &t);
-    snprintf(text, sizeof text, "%d left for later, next at %s", o->later, when);
+    if (o->later > 0)
+        snprintf(text, sizeof text, "%d left for later, next at %s", o->later, when);
+    else
+        snprintf(text, sizeof text,
+                 "a receive went unanswered: what it may have brought is there again at %s", when);
     flow_finish(f, FLOW_LEFT_LATER, text);
 }
 
@@ -104,7 +127,7 @@ void until_empty_poll(struct flow *f, bool came_empty)
     if (f->in_hand.count > 0 || f->claims.open > 0 || f->targets.down > 0 || f->intake.open > 0)
         return;
     struct outlook o = look_ahead(f);
-    if (o.later > 0 && o.next_ms - flow_now(f) <= f->options.patience_ms)
+    if (o.next_ms != INT64_MAX && o.next_ms - flow_now(f) <= f->options.patience_ms)
         return;
     leave(f, &o);
 }

@@ -48,7 +48,7 @@ static enum fetch_result classify(const struct fetch_call *call, CURLcode rc)
         return call->head_done ? FETCH_OK : FETCH_CUT;
     if (call->too_big)
         return FETCH_TOO_BIG;
-    if (call->repeats)
+    if (call->repeats && !call->repeatable)
         return FETCH_CUT;
     switch (rc) {
     case CURLE_RECV_ERROR:
@@ -78,7 +78,7 @@ static enum fetch_result classify(const struct fetch_call *call, CURLcode rc)
 
 static const char *detail_of(const struct fetch_call *call, CURLcode rc)
 {
-    if (call->repeats)
+    if (call->repeats && !call->repeatable)
         return "a repeat that libcurl had begun was stopped";
     if (call->body.failed || call->head.failed)
         return "no memory for the answer";
@@ -115,6 +115,7 @@ void transfer_read(const struct fetch_call *call, struct fetch_response *r)
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
     r->sent = call->asked && sent > 0;
+    r->repeated = call->repeats && call->repeatable;
     r->status = call->head_done ? (int)status : 0;
     r->body = call->body.data;
     r->body_len = call->body.len;
@@ -187,11 +188,11 @@ static int on_prereq(void *arg, char *peer, char *local, int peer_port, int loca
     (void)peer_port;
     (void)local_port;
     struct fetch_call *call = arg;
-    if (call->asked && !call->repeatable) {
+    if (call->asked) {
         long sent = 0;
         curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
         call->repeats = sent > 0;
-        if (call->repeats)
+        if (call->repeats && !call->repeatable)
             return CURL_PREREQFUNC_ABORT;
     }
     call->asked = true;

@@ -58,6 +58,7 @@ enum fetch_result {
 struct fetch_response {
     enum fetch_result result;
     bool sent;        /* some of the request may have reached the server */
+    bool repeated;    /* libcurl sent it once more: the first may have been executed, too */
     int status;       /* 0 without an answer */
     const char *body; /* NUL follows; valid during `done` */
     size_t body_len;

@@ -57,7 +57,7 @@ struct fetch_call {
     /* fetch.c's: of this transfer. */
     bool repeatable;
     bool asked;   /* a request was about to go out */
-    bool repeats; /* libcurl wanted to send it again and was refused */
+    bool repeats; /* libcurl sends it again, or wanted to and was refused */
     bool fresh;   /* bytes came since `limit` last looked */
     bool head_done;
     bool too_big;

@@ -30,6 +30,18 @@ int64_t retry_least_s(int64_t least_s, int backoff_s, double cap_s)
     return least_s > cap ? least_s : cap;
 }
 
+int64_t retry_call_ms(int64_t base_ms, int64_t cap_ms, int tries, int64_t wish_ms, uint64_t random)
+{
+    enum { DOUBLINGS_MAX = 10 };
+    int64_t most_ms = base_ms << (tries < DOUBLINGS_MAX ? tries : DOUBLINGS_MAX);
+    if (most_ms > cap_ms)
+        most_ms = cap_ms;
+    int64_t delay_ms = most_ms / 2 + (int64_t)(random % (uint64_t)(most_ms / 2 + 1));
+    if (wish_ms > cap_ms)
+        wish_ms = cap_ms;
+    return wish_ms > delay_ms ? wish_ms : delay_ms;
+}
+
 int retry_clamp_s(int64_t wanted_s, int64_t held_ms)
 {
     int64_t left_s = VISIBILITY_MAX_S - VISIBILITY_MARGIN_S - held_ms / 1000;

@@ -22,6 +22,10 @@ int64_t retry_longest_s(double base_s, double cap_s, int receives);
  * message's receives, and those it sent away together do not come back together. */
 int64_t retry_least_s(int64_t least_s, int backoff_s, double cap_s);
 
+/* Before our own call is made again after `tries` repetitions: between half of min(cap, base ·
+ * 2^tries) and all of it; longer only by a server's wish, up to the cap. -1: no wish. */
+int64_t retry_call_ms(int64_t base_ms, int64_t cap_ms, int tries, int64_t wish_ms, uint64_t random);
+
 /* What SQS will accept for a message that was received `held_ms` ago: between 0 and what is
  * left of the 12 hours less the margin. */
 int retry_clamp_s(int64_t wanted_s, int64_t held_ms);

@@ -1,4 +1,5 @@
-"""Leases that are lost while handlers run, because somebody else has received the messages: what has
+"""Leases nobody knows of, because the answer that began them was lost: a run to the end of the queue
+waits for what it carried. Leases that are lost while handlers run, because somebody else has received the messages: what has
 sent nothing is cancelled, what has sent something goes on to its next binding, and an ack is
 remembered, so that the redelivery is deleted unrun."""
 import collections
@@ -22,6 +23,7 @@ function M.handle(msg)
 end
 return M
 """
+QUICK = "return { handle = function() end }"
 BODIES = {"unsent", "sent", "on-the-wire"}
 
 
@@ -65,4 +67,27 @@ def test_messages_that_somebody_else_has_received(tmp_path, elasticmq, elasticmq
         assert runs == {"unsent": 2, "sent": 2, "on-the-wire": 1}
     asked = [e["path"] for e in scene.wire.log() if e["route"] == "web"]
     assert sorted(asked) == ["/before/on-the-wire", "/before/sent"]
+    scene.close()
+
+
+def test_a_run_to_the_end_waits_for_what_a_lost_answer_carried(tmp_path, elasticmq, elasticmq_sqs):
+    scene = Stage(tmp_path, elasticmq, elasticmq_sqs, visibility=5)
+    ids = {scene.queue.send(body)["MessageId"] for body in "abc"}
+    scene.wire.tell("fault", match={"target": "ReceiveMessage"}, times=1, pass_on=True)
+    with scene.host(scene.handler(QUICK), "--until-empty", queue={"wait": 1}) as host:
+        assert host.wait_exit(30) == 0, host.text
+        assert {(e["id"], e["outcome"]) for e in host.settled()} == {(i, "ack") for i in ids}
+    assert scene.queue.is_empty()
+    scene.close()
+
+
+def test_a_run_to_the_end_says_that_a_lost_answer_may_have_left_something(
+        tmp_path, elasticmq, elasticmq_sqs):
+    scene = Stage(tmp_path, elasticmq, elasticmq_sqs, visibility=600)
+    scene.queue.send_many("abc")
+    scene.wire.tell("fault", match={"target": "ReceiveMessage"}, times=1, pass_on=True)
+    with scene.host(scene.handler(QUICK), "--until-empty", queue={"wait": 1}) as host:
+        assert host.wait_exit(30) == 1, host.text
+        assert "a receive went unanswered: what it may have brought is there again at" in host.text
+    assert scene.queue.counts()[1] > 0
     scene.close()

@@ -182,6 +182,9 @@ static void check_left(struct host *h, const char *text)
     corners[h->end == FLOW_LEFT_LATER ? CORNER_left_for_later : CORNER_left_empty]++;
     check_if(!h->unsure, INV_empty, said >= later_count && said <= later_count + unknown,
              "host %d left %d retries of its own and says: %s", h->index, later_count, text);
+    check_if(!sim.fifo && sim.now_ms < h->unheard_until_ms, INV_empty, h->end == FLOW_LEFT_LATER,
+             "host %d left %lld ms before what a lost answer carried is there again: %s", h->index,
+             (long long)(h->unheard_until_ms - sim.now_ms), text);
     check_if(!h->unsure && later_count > 0, INV_empty, next_ms - sim.now_ms > h->patience_ms,
              "host %d left %lld ms before a retry of its own", h->index,
              (long long)(next_ms - sim.now_ms));

@@ -53,6 +53,8 @@ static void receive_answered(void *arg, uint64_t number)
     q->call = NULL;
     if (!c->heard) {
         q->result = call_failure(QUEUE_UNREACHABLE);
+        q->result.unheard = true;
+        h->unheard_until_ms = sim.now_ms + sim.visibility_s * INT64_C(1000);
         for (int i = 0; i < c->count; i++)
             excuse_record(&sim.records[c->records[i]]);
     } else {
@@ -121,6 +123,7 @@ static void receive_failed(void *arg, uint64_t status)
     struct queue_receive *q = c->receive;
     q->call = NULL;
     q->result = call_failure((enum queue_status)status);
+    q->result.unheard = status == QUEUE_UNREACHABLE; /* for all that its host knows */
     struct host *h = c->host;
     call_free(c);
     receive_done(h, q);

@@ -340,6 +340,7 @@ struct host {
     int64_t drain_ms; /* it may take so long */
     int64_t drain_began_ms;
     int64_t hold_ms, probe_ms, patience_ms, ttl_ms;
+    int64_t unheard_until_ms; /* what its last lost answer carried is hidden */
     double retry_base_s;
     bool dead_letters; /* it has been told of a queue for them */
     int wait_s, batch;

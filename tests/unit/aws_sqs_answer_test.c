@@ -128,6 +128,7 @@ static void errors(void **state)
             fail_msg("case %zu: status %d, code %s, text %s", i, result.status, result.code,
                      result.text);
         assert_int_equal(result.http_status, c->http);
+        assert_int_equal(result.unheard, c->http >= 500);
         assert_int_equal(result.retry_after_ms, c->after_ms);
         assert_non_null(strstr(result.text, "ReceiveMessage http://sqs/1/q"));
         assert_null(strpbrk(result.text, "\r\n"));
@@ -174,7 +175,14 @@ static void no_answers(void **state)
         assert_null(read_one(&m, &result));
         assert_int_equal(result.status, cases[i].status);
         assert_int_equal(result.http_status, 0);
+        assert_false(result.unheard);
         assert_non_null(strstr(result.text, "the wire is cut"));
+        for (int k = 1; k <= 2; k++) {
+            m.r.sent = k & 1;
+            m.r.repeated = k & 2;
+            assert_null(read_one(&m, &result));
+            assert_true(result.unheard);
+        }
     }
 }
 
@@ -192,7 +200,7 @@ static void bad_successes(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct queue_result result;
         struct made m = answer(200, NULL, cases[i]);
-        if (read_one(&m, &result) || result.status != QUEUE_UNREACHABLE)
+        if (read_one(&m, &result) || result.status != QUEUE_UNREACHABLE || !result.unheard)
             fail_msg("case %zu", i);
         assert_non_null(strstr(result.text, "SQS endpoint"));
     }

@@ -20,6 +20,7 @@ struct answer {
     bool done;
     enum fetch_result result;
     bool sent;
+    bool repeated;
     int status;
     struct buf body;
     struct buf head;
@@ -41,6 +42,7 @@ static inline void take(void *arg, const struct fetch_response *r)
     a->done = true;
     a->result = r->result;
     a->sent = r->sent;
+    a->repeated = r->repeated;
     a->status = r->status;
     buf_add(&a->body, r->body, r->body_len);
     buf_add(&a->head, r->head->data, r->head->len);

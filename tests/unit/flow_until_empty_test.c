@@ -186,6 +186,80 @@ static void what_is_left_is_told(void **state)
     }
 }
 
+static void receive_ends(struct queue_result result)
+{
+    struct queue_receive *r = world_take_receive(&w);
+    result.retry_after_ms = -1;
+    r->result = result;
+    r->done(r);
+    while (!w.ended && w.receive_count == 0)
+        world_pass(&w, 100);
+}
+
+/* What it carried is hidden for the visibility timeout, 30 s. */
+static void a_receive_whose_answer_was_lost(void **state)
+{
+    static const struct queue_result cases[] = {
+        {.status = QUEUE_UNREACHABLE, .unheard = true}, {.status = QUEUE_UNREACHABLE},
+        {.status = QUEUE_BUSY, .unheard = true},        {.status = QUEUE_BUSY},
+        {.status = QUEUE_OK, .unheard = true},          {.status = QUEUE_OK}, /* libcurl's */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin(4);
+        world_bring(&w, 0, 0);
+        receive_ends(cases[i]);
+        if (!w.ended)
+            world_bring(&w, 0, 0);
+        assert_int_equal(w.ended, !cases[i].unheard);
+        if (cases[i].unheard) { /* and once it must have come again, nothing is waited for */
+            world_pass(&w, 33000);
+            world_bring(&w, 0, 0); /* begun too early to tell */
+            assert_false(w.ended);
+            world_bring(&w, 0, 0);
+            assert_true(w.ended);
+        }
+        assert_int_equal(w.end, FLOW_DRAINED);
+        world_end(&w);
+    }
+}
+
+static void a_lost_receive_is_waited_for_as_long_as_a_retry(void **state)
+{
+    (void)state;
+    for (int visibility_s = 60; visibility_s <= 61; visibility_s++) {
+        struct flow_options o = world_options();
+        o.until_empty = true;
+        o.visibility_s = visibility_s;
+        world_begin(&w, &o, 1, 4);
+        world_bring(&w, 0, 0);
+        receive_ends((struct queue_result){.status = QUEUE_UNREACHABLE, .unheard = true});
+        world_bring(&w, 0, 0);
+        assert_int_equal(w.ended, visibility_s > 60);
+        if (w.ended) {
+            assert_int_equal(w.end, FLOW_LEFT_LATER);
+            assert_memory_equal(w.end_text, "a receive went unanswered: ", 27);
+        }
+        world_end(&w);
+    }
+}
+
+/* Asked for again under the same attempt id, it is heard after all. */
+static void a_fifo_queue_is_asked_again(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.until_empty = true;
+    o.fifo = true;
+    world_begin(&w, &o, 1, 4);
+    world_bring(&w, 0, 0);
+    receive_ends((struct queue_result){.status = QUEUE_UNREACHABLE, .unheard = true});
+    world_bring(&w, 0, 0);
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_DRAINED);
+    world_end(&w);
+}
+
 static void a_drain_ends_it_as_always(void **state)
 {
     (void)state;
@@ -210,6 +284,9 @@ int main(void)
         cmocka_unit_test(each_retry_is_known),
         cmocka_unit_test(retries_that_are_over),
         cmocka_unit_test(what_is_left_is_told),
+        cmocka_unit_test(a_receive_whose_answer_was_lost),
+        cmocka_unit_test(a_lost_receive_is_waited_for_as_long_as_a_retry),
+        cmocka_unit_test(a_fifo_queue_is_asked_again),
         cmocka_unit_test(a_drain_ends_it_as_always),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

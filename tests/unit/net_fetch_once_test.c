@@ -40,12 +40,14 @@ static void never_twice(void **state)
         run(&q, &a);
         assert_int_equal(a.result, repeatable ? FETCH_OK : FETCH_CUT);
         assert_true(a.sent);
+        assert_int_equal(a.repeated, repeatable);
         assert_int_equal(s.requests, repeatable ? 3 : 2);
         answer_free(&a);
         q.method = "GET"; /* the client is none the worse for it */
         q.body_len = 0;
         run(&q, &a);
         assert_int_equal(a.result, FETCH_OK);
+        assert_false(a.repeated);
         answer_free(&a);
         tear_down(NULL);
         server_stop(&s);

@@ -63,6 +63,29 @@ static void a_wish_is_the_least(void **state)
                          cases[i].expected);
 }
 
+static void between_calls_of_our_own(void **state)
+{
+    (void)state;
+    static const struct {
+        int tries;
+        int64_t wish_ms;
+        uint64_t random;
+        int64_t expected;
+    } cases[] = {
+        {0, -1, 0, 100},      {0, -1, 100, 200},      {0, -1, 101, 100},  {1, -1, 200, 400},
+        {4, -1, 0, 1600},     {4, -1, 1600, 3200},    {5, -1, 0, 2500},   {5, -1, 2500, 5000},
+        {10, -1, 2500, 5000}, {1000000, -1, 0, 2500}, {0, 100, 0, 100},   {0, 101, 0, 101},
+        {0, 150, 100, 200},   {0, 4999, 0, 4999},     {0, 5001, 0, 5000}, {0, INT64_MAX, 0, 5000},
+        {9, 3000, 0, 3000},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(
+            retry_call_ms(200, 5000, cases[i].tries, cases[i].wish_ms, cases[i].random),
+            cases[i].expected);
+    assert_int_equal(retry_call_ms(1, 5000, 10, -1, 512), 1024); /* doubled ten times at most */
+    assert_int_equal(retry_call_ms(1, 5000, 11, -1, 512), 1024);
+}
+
 static void clamp_to_twelve_hours(void **state)
 {
     (void)state;
@@ -109,6 +132,7 @@ int main(void)
         cmocka_unit_test(backoff_spreads),
         cmocka_unit_test(the_longest_of_all_backoffs),
         cmocka_unit_test(a_wish_is_the_least),
+        cmocka_unit_test(between_calls_of_our_own),
         cmocka_unit_test(clamp_to_twelve_hours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
