@@ -277,6 +277,8 @@ void view_target_up(struct host *h, bool proven)
 {
     for (int i = 0; i < sim.count; i++) {
         struct view *v = &h->views[i];
+        if (v->odd && v->phase == PHASE_DECIDED) /* it may wait there, too */
+            v->comebacks_open += proven;
         if (v->phase != PHASE_PARKED)
             continue;
         v->comebacks += proven && !v->doubtful;
