@@ -107,16 +107,21 @@ void group_leaves(struct host *h, struct view *v, bool deleted)
     }
 }
 
-/* Of those behind it one is at its last receive: the hold does not end. */
-static bool last_behind(const struct host *h, const struct view *v)
+/* Of those behind it one is at its last receive: the hold does not end. `surely`: it has not left
+ * the group meanwhile, since its lease ended. */
+static bool last_behind(const struct host *h, const struct view *v, bool *surely)
 {
+    bool held = false;
+    *surely = false;
     for (int i = 0; i < sim.count; i++) {
         const struct view *behind = &h->views[i];
-        if (sim.records[i].group == group_of(h, v) && is_member(behind) &&
-            behind->place > v->place && is_last(behind))
-            return true;
+        if (sim.records[i].group != group_of(h, v) || !is_member(behind) ||
+            behind->place <= v->place || !is_last(behind))
+            continue;
+        held = true;
+        *surely = *surely || (!behind->odd && !lapsed(behind));
     }
-    return false;
+    return held;
 }
 
 bool group_keeps(struct host *h, struct view *v, int low_s, int high_s)
@@ -128,11 +133,11 @@ bool group_keeps(struct host *h, struct view *v, int low_s, int high_s)
     int64_t spent_ms = sim.now_ms - v->parked_ms;
     bool in_time = spent_ms + high_s * INT64_C(1000) <= h->hold_ms;
     bool too_late = spent_ms + low_s * INT64_C(1000) > h->hold_ms;
-    bool held = last_behind(h, v);
+    bool surely, held = last_behind(h, v, &surely);
     corners[CORNER_group_hold_ran_out] += too_late && !held;
     if (too_late && !held)
         return false;
-    v->odd = v->odd || (!in_time && !held); /* by how long its backoff is */
+    v->odd = v->odd || (!in_time && !surely); /* by its backoff, or by who is behind it */
     v->phase = PHASE_BACKOFF;
     v->again_low_ms = sim.now_ms + low_s * INT64_C(1000);
     v->again_high_ms = sim.now_ms + high_s * INT64_C(1000);
