@@ -113,6 +113,8 @@ static void drains_in_group(struct host *h, struct view *v)
         decide(v, KIND_RETRY, (int)(low_ms / 1000), (int)((high_ms + 999) / 1000));
     else if (!v->odd && (v->phase == PHASE_BACKOFF || group_first(h, v)))
         decide(v, KIND_RELEASE, 0, 0);
+    if (v->phase == PHASE_DECIDED)
+        v->given_back_ms = sim.now_ms;
 }
 
 void view_drains(struct host *h)
