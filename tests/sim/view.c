@@ -114,7 +114,7 @@ static void drains_in_group(struct host *h, struct view *v)
     else if (!v->odd && (v->phase == PHASE_BACKOFF || group_first(h, v)))
         decide(v, KIND_RELEASE, 0, 0);
     if (v->phase == PHASE_DECIDED)
-        v->given_back_ms = sim.now_ms;
+        v->decided_aside_ms = sim.now_ms;
 }
 
 void view_drains(struct host *h)

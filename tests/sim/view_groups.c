@@ -80,7 +80,7 @@ static void goes_back(struct view *v)
     if (v->phase != PHASE_BEHIND)
         return;
     corners[CORNER_behind_given_back]++;
-    v->given_back_ms = sim.now_ms;
+    v->decided_aside_ms = sim.now_ms;
     decide(v, KIND_RELEASE, 0, 0);
 }
 
@@ -102,7 +102,7 @@ void group_leaves(struct host *h, struct view *v, bool deleted)
         return;
     corners[CORNER_next_after_dead_letter] += v->copied;
     if (h->draining) {
-        next->given_back_ms = sim.now_ms;
+        next->decided_aside_ms = sim.now_ms;
         decide(next, KIND_RELEASE, 0, 0);
     }
 }

@@ -5,11 +5,11 @@
 
 /* ---- extensions ---- */
 
-/* Its group was given back in this very moment, and its extension was due: whichever timer is
- * first. */
-static bool given_back_just_now(const struct view *v)
+/* Not by its own verdict, in this very moment, and its extension was due, too: either goes first.
+ */
+static bool decided_aside_just_now(const struct view *v)
 {
-    return v->phase == PHASE_DECIDED && !v->sent && v->given_back_ms == sim.now_ms;
+    return v->phase == PHASE_DECIDED && !v->sent && v->decided_aside_ms == sim.now_ms;
 }
 
 bool view_is_extension(struct host *h, const struct record *r, const struct queue_entry *e,
@@ -18,7 +18,7 @@ bool view_is_extension(struct host *h, const struct record *r, const struct queu
     const struct view *v = view_of(h, r);
     /* Retries are always shorter than the lease here. */
     return op == QUEUE_CHANGE && e->visibility_s == sim.visibility_s &&
-           (v->phase != PHASE_DECIDED || given_back_just_now(v) ||
+           (v->phase != PHASE_DECIDED || decided_aside_just_now(v) ||
             (v->odd && (!v->sent || v->visibility_s != sim.visibility_s)));
 }
 
@@ -110,7 +110,7 @@ void view_extended(struct host *h, struct record *r, uint64_t handle, const stru
     if (good && handle == v->handle)
         extension_holds(h, r, v, b->sent_ms);
     else if (b->result.status == QUEUE_OK && e->sender_fault && handle == v->handle &&
-             (v->phase != PHASE_DECIDED || given_back_just_now(v)))
+             (v->phase != PHASE_DECIDED || decided_aside_just_now(v)))
         extension_refused(h, v);
     else if (!good && handle == v->handle)
         v->extend_ms = v->slept || v->lease_ms <= sim.now_ms + EXTEND_AGAIN_MS

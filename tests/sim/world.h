@@ -276,22 +276,22 @@ struct view {
     int64_t answered_ms;                 /* when the last extension was; 0: never */
     int64_t parked_ms;                   /* first parking since it was received; 0: none */
     int probed;                          /* runs to try a target that was down */
-    int comebacks;         /* times its target came back by another, while it was parked */
-    int comebacks_open;    /* the same, and it may have been asking for its claim */
-    int64_t copying_ms;    /* COPYING: since when */
-    bool exhausted;        /* COPYING: it is its last receive; otherwise it was rejected */
-    bool copy_open;        /* a copy is on the wire */
-    bool copied;           /* its host was told that the dead-letter queue has it */
-    enum kind kind;        /* DECIDED: what the queue must be told */
-    int low_s, high_s;     /* DECIDED: and for how long it hides */
-    int64_t due_ms;        /* DECIDED, COPYING: on the wire by then; 0: no saying */
-    bool sent;             /* DECIDED: it has been on the wire */
-    bool late;             /* it was sent after the lease had ended */
-    int tries;             /* that failed */
-    int visibility_s;      /* as it was sent */
-    int64_t acked_ms;      /* of a pair: when a handler acked it in this life; 0: never */
-    int64_t given_back_ms; /* with its group: the settlement follows by a timer */
-    bool given_up;         /* RUNNING: with its worker; it is settled between these: */
+    int comebacks;            /* times its target came back by another, while it was parked */
+    int comebacks_open;       /* the same, and it may have been asking for its claim */
+    int64_t copying_ms;       /* COPYING: since when */
+    bool exhausted;           /* COPYING: it is its last receive; otherwise it was rejected */
+    bool copy_open;           /* a copy is on the wire */
+    bool copied;              /* its host was told that the dead-letter queue has it */
+    enum kind kind;           /* DECIDED: what the queue must be told */
+    int low_s, high_s;        /* DECIDED: and for how long it hides */
+    int64_t due_ms;           /* DECIDED, COPYING: on the wire by then; 0: no saying */
+    bool sent;                /* DECIDED: it has been on the wire */
+    bool late;                /* it was sent after the lease had ended */
+    int tries;                /* that failed */
+    int visibility_s;         /* as it was sent */
+    int64_t acked_ms;         /* of a pair: when a handler acked it in this life; 0: never */
+    int64_t decided_aside_ms; /* by a drain, or by the end of another it waited for */
+    bool given_up;            /* RUNNING: with its worker; it is settled between these: */
     int64_t give_up_low_ms, give_up_high_ms;
     bool to_blame;        /* for its worker */
     int64_t own_retry_ms; /* when a retry of this life's own is due; 0: none, -1: no saying */
