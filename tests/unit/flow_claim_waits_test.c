@@ -41,6 +41,24 @@ static void lost_while_it_waits_for_its_turn(void **state)
     world_end(&w);
 }
 
+/* The same, and the key was lost while it ran. */
+static void lost_while_it_ran_before_its_turn(void **state)
+{
+    (void)state;
+    begin_fifo();
+    bring();
+    answer(SHARED_CLAIM, SHARED_OK);
+    world_pass(&w, 15000);
+    answer(SHARED_CLAIM, SHARED_HELD);
+    assert_int_equal(flow_counts(w.flow)->claims_lost, 1);
+    world_verdict(&w, "a", OUTCOME_RETRY);
+    pass_extended(6000);
+    assert_int_equal(world_running_count(&w), 0);
+    answer(SHARED_CLAIM, SHARED_OK);
+    assert_int_equal(world_running(&w, "a")->attempt, 2);
+    world_end(&w);
+}
+
 /* Another host has had its key for all of the hold: it stays, as the first of its group, and asks
  * again. It does not run because it has waited. */
 static void given_up_in_a_group_it_asks_again(void **state)
@@ -228,6 +246,7 @@ int main(void)
     log_setup(LOG_JSON, (enum log_level)(LOG_ERROR + 1));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lost_while_it_waits_for_its_turn),
+        cmocka_unit_test(lost_while_it_ran_before_its_turn),
         cmocka_unit_test(given_up_in_a_group_it_asks_again),
         cmocka_unit_test(lost_by_what_was_to_try_a_target),
         cmocka_unit_test(what_waits_for_its_claim_has_not_tried),

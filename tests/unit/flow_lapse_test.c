@@ -103,6 +103,23 @@ static void of_the_last_one_of_a_drain(void **state)
     }
 }
 
+/* It was running: with its verdict nothing is left to wait for. */
+static void of_the_last_run_of_a_drain(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    world_begin(&w, &o, 1, 1);
+    world_bring(&w, 1, 1);
+    world_pass(&w, 15000);
+    flow_drain(w.flow);
+    world_pass(&w, 15100); /* and no answer to its extension */
+    assert_int_equal(flow_counts(w.flow)->lease_lost, 1);
+    assert_false(w.ended);
+    world_verdict(&w, "m1", OUTCOME_RETRY);
+    assert_true(w.ended);
+    world_end(&w);
+}
+
 /* Its settlement waited for an extension that was answered too late. What hides or shows it with
  * the old handle could end the lease of whoever has it by now; a delete could not do any harm. */
 static void before_the_queue_was_told(void **state)
@@ -129,6 +146,52 @@ static void before_the_queue_was_told(void **state)
         assert_int_equal(flow_counts(w.flow)->retried, 0);
         world_end(&w);
     }
+}
+
+/* m1 is to be given back, once its extension is answered. */
+static void begin_waiting_for_an_extension(const struct flow_options *o)
+{
+    world_begin(&w, o, 1, 1);
+    world_bring(&w, 1, 1);
+    world_pass(&w, 15000);
+    world_verdict(&w, "m1", OUTCOME_RETRY);
+}
+
+static void the_extension_is_lost(struct queue_batch *b)
+{
+    b->result.status = QUEUE_UNREACHABLE;
+    b->done(b);
+}
+
+/* Five milliseconds after the answer, which is the last that the lease has, or the one too late. */
+static void in_the_last_moment(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    for (int late = 0; late < 2; late++) {
+        begin_waiting_for_an_extension(&o);
+        world_pass(&w, 14994 + late);
+        the_extension_is_lost(world_take_batch(&w));
+        world_pass(&w, 5);
+        assert_int_equal(w.batch_count, !late);
+        world_end(&w);
+    }
+}
+
+/* It comes again by itself. */
+static void a_run_to_the_end_waits_for_it(void **state)
+{
+    (void)state;
+    struct flow_options o = world_options();
+    o.until_empty = true;
+    begin_waiting_for_an_extension(&o);
+    world_pass(&w, 15100);
+    the_extension_is_lost(world_take_batch(&w));
+    world_pass(&w, 5);
+    assert_int_equal(w.batch_count, 0);
+    world_bring(&w, 0, 0);
+    assert_false(w.ended);
+    world_end(&w);
 }
 
 /* A host that runs for a year looks at its leases often. */
@@ -159,7 +222,10 @@ int main(void)
         cmocka_unit_test(of_what_was_to_try_a_target),
         cmocka_unit_test(of_the_holder_of_a_key),
         cmocka_unit_test(of_the_last_one_of_a_drain),
+        cmocka_unit_test(of_the_last_run_of_a_drain),
         cmocka_unit_test(before_the_queue_was_told),
+        cmocka_unit_test(in_the_last_moment),
+        cmocka_unit_test(a_run_to_the_end_waits_for_it),
         cmocka_unit_test(calls_take_no_memory_afterwards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,17 +15,22 @@ static struct world w;
 static int next_id;
 static int receives; /* of the messages that come */
 
-static void begin(bool until_empty)
+static void begin_with(bool until_empty, int max_receives)
 {
     struct flow_options o = world_options();
     o.storm_window = 20;
-    o.max_receives = 3;
+    o.max_receives = max_receives;
     o.dead_letters = true;
     o.log_settled = 0;
     o.until_empty = until_empty;
     next_id = 1;
     receives = 1;
     world_begin(&w, &o, 2, 4);
+}
+
+static void begin(bool until_empty)
+{
+    begin_with(until_empty, 3);
 }
 
 static void receive_all(void)
@@ -263,6 +268,24 @@ static void at_the_last_receive(void **state)
     world_end(&w);
 }
 
+/* The third that would be a dead letter is kept from it; a queue that moves none has no such. */
+static void by_how_often_a_message_may_come(void **state)
+{
+    static const struct {
+        int max_receives; /* 0: the queue moves none */
+        bool storm;
+    } cases[] = {{0, false}, {1, true}, {2, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin_with(false, cases[i].max_receives);
+        receive_all();
+        for (int n = 0; n < 3; n++)
+            end_oldest(OUTCOME_RETRY, "lua", "register.lua:14");
+        assert_int_equal(strstr(hold(), "storm") != NULL, cases[i].storm);
+        world_end(&w);
+    }
+}
+
 /* Not all fail: those that do at their last receive are dead letters, however alike. */
 static void one_that_went_well_before(void **state)
 {
@@ -430,6 +453,7 @@ int main(void)
         cmocka_unit_test(a_storm_has_held_since_it_began),
         cmocka_unit_test(a_storm_is_told),
         cmocka_unit_test(at_the_last_receive),
+        cmocka_unit_test(by_how_often_a_message_may_come),
         cmocka_unit_test(one_that_went_well_before),
         cmocka_unit_test(errors_that_reject),
         cmocka_unit_test(what_is_none),
