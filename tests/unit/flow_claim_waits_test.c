@@ -219,6 +219,26 @@ static void what_is_abandoned_is_not_renewed(void **state)
 
 /* The store is away, another key's call tries it, and the hold of the other host is over: it runs
  * there and then, whatever becomes of that call. */
+/* A store that does not answer keeps nobody from leaving when time is up. */
+static void what_cannot_be_freed_expires(void **state)
+{
+    (void)state;
+    begin(true);
+    bring();
+    answer(SHARED_CLAIM, SHARED_OK);
+    world_verdict(&w, "a", OUTCOME_RETRY);
+    world_pass(&w, 5);
+    world_answer_all(&w);
+    assert_int_equal(call_count, 1); /* the claim is to be freed */
+    flow_drain(w.flow);
+    world_pass(&w, 65000 + 9999);
+    assert_false(w.ended);
+    world_pass(&w, 1);
+    assert_true(w.ended);
+    assert_int_equal(w.end, FLOW_DRAINED);
+    world_end(&w);
+}
+
 static void unfenced_when_the_others_hold_is_over(void **state)
 {
     (void)state;
@@ -253,6 +273,7 @@ int main(void)
         cmocka_unit_test(the_hold_begins_with_the_loss),
         cmocka_unit_test(counted_unfenced_once),
         cmocka_unit_test(what_is_abandoned_is_not_renewed),
+        cmocka_unit_test(what_cannot_be_freed_expires),
         cmocka_unit_test(unfenced_when_the_others_hold_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

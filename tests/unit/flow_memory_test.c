@@ -188,6 +188,38 @@ static void for_a_newer_handle(void **state)
     world_end(&w);
 }
 
+/* It is being given back, because the one before it is, and comes again meanwhile: what cannot be
+ * noted is left to the queue. */
+static void for_its_place_in_a_group(void **state)
+{
+    (void)state;
+    long before = 0;
+    for (int warm = 0; warm < 2; warm++) { /* what libraries keep for later, they have then */
+        struct flow_options o = world_options();
+        o.fifo = true;
+        o.hold_ms = 1;
+        before = memory_held();
+        world_begin(&w, &o, 1, 4);
+        world_bring(&w, 1, 2);
+        world_verdict(&w, "m1", OUTCOME_RETRY);
+        world_pass(&w, 5);
+        world_answer_all(&w);
+        world_pass(&w, 5);
+        assert_int_equal(w.batch_count, 1);
+        struct queue_receive *r = world_take_receive(&w);
+        r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
+        r->first_byte_ms = w.now_ms;
+        list_append(&r->jobs, &world_job("m2", "h2b", 2)->node);
+        left = 0;
+        r->done(r);
+        left = -1;
+        world_answer_all(&w);
+        assert_int_equal(world_running_count(&w), 0);
+        world_end(&w);
+    }
+    assert_int_equal(memory_held(), before);
+}
+
 /* A retry of its own that it cannot note: it is not waited for. */
 static void for_a_retry_to_wait_for(void **state)
 {
@@ -400,16 +432,26 @@ static void one_waits_for_the_other(void)
     world_verdict(&w, "m1", OUTCOME_RETRY);
 }
 
+static void more_behind_an_event(void)
+{
+    static const char text[] =
+        "{\"MessageId\":\"m1\",\"ReceiptHandle\":\"h1\",\"Body\":\"{}\\u0000 {}\","
+        "\"Attributes\":{\"ApproximateReceiveCount\":\"1\"}}";
+    struct queue_receive *r = world_take_receive(&w);
+    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
+    r->first_byte_ms = w.now_ms;
+    list_append(&r->jobs, &job_new(json_tokener_parse(text))->node);
+    r->done(r);
+}
+
 static const struct {
     void (*happens)(void);
     const char *key;
     bool fifo, until_empty;
 } lives[] = {
-    {retry_and_reject, .key = NULL},
-    {one_waits_for_the_other, .key = "/k"},
-    {one_waits_for_the_other, .fifo = true},
-    {lapse_beside_an_extension, .key = NULL},
-    {newer_handles, .key = NULL},
+    {retry_and_reject, .key = NULL},           {one_waits_for_the_other, .key = "/k"},
+    {one_waits_for_the_other, .fifo = true},   {more_behind_an_event, .key = "/k"},
+    {lapse_beside_an_extension, .key = NULL},  {newer_handles, .key = NULL},
     {retries_of_its_own, .until_empty = true},
 };
 
@@ -446,6 +488,7 @@ int main(void)
         cmocka_unit_test(for_a_flow),
         cmocka_unit_test(for_a_message),
         cmocka_unit_test(for_a_newer_handle),
+        cmocka_unit_test(for_its_place_in_a_group),
         cmocka_unit_test(for_a_retry_to_wait_for),
         cmocka_unit_test(for_a_target),
         cmocka_unit_test(for_a_storm),

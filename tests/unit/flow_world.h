@@ -201,6 +201,8 @@ static void world_ready(void *arg)
 static void world_ended(void *arg, enum flow_end end, const char *text)
 {
     struct world *w = arg;
+    if (w->ended)
+        abort(); /* it ends once */
     w->ended = true;
     w->end = end;
     snprintf(w->end_text, sizeof w->end_text, "%s", text);
