@@ -99,6 +99,12 @@ void decide(struct view *v, enum kind kind, int low_s, int high_s)
         set_due(v, PROMPT_MS);
 }
 
+void decide_aside(struct view *v, enum kind kind, int low_s, int high_s)
+{
+    decide(v, kind, low_s, high_s);
+    v->decided_aside_ms = sim.now_ms;
+}
+
 /* ---- all of a host ---- */
 
 /* Those behind go back after the one that they wait for. */
@@ -110,11 +116,9 @@ static void drains_in_group(struct host *h, struct view *v)
     if (lapsed(v) || v->slept || (v->phase == PHASE_BACKOFF && !sleeps && !waits))
         v->odd = true;
     else if (!v->odd && v->phase == PHASE_BACKOFF && sleeps)
-        decide(v, KIND_RETRY, (int)(low_ms / 1000), (int)((high_ms + 999) / 1000));
+        decide_aside(v, KIND_RETRY, (int)(low_ms / 1000), (int)((high_ms + 999) / 1000));
     else if (!v->odd && (v->phase == PHASE_BACKOFF || group_first(h, v)))
-        decide(v, KIND_RELEASE, 0, 0);
-    if (v->phase == PHASE_DECIDED)
-        v->decided_aside_ms = sim.now_ms;
+        decide_aside(v, KIND_RELEASE, 0, 0);
 }
 
 void view_drains(struct host *h)

@@ -60,6 +60,8 @@ void check_overdue(const struct host *h, const struct view *v);
 void gives_up(struct host *h, bool sure);
 void set_due(struct view *v, int64_t in_ms);
 void decide(struct view *v, enum kind kind, int low_s, int high_s);
+/* By something else than its own verdict: an extension that is due now may still go first. */
+void decide_aside(struct view *v, enum kind kind, int low_s, int high_s);
 
 /* view_groups.c: FIFO; elsewhere they do nothing. */
 void groups_doubt(struct host *h); /* before anything is expected of a message */

@@ -80,8 +80,7 @@ static void goes_back(struct view *v)
     if (v->phase != PHASE_BEHIND)
         return;
     corners[CORNER_behind_given_back]++;
-    v->decided_aside_ms = sim.now_ms;
-    decide(v, KIND_RELEASE, 0, 0);
+    decide_aside(v, KIND_RELEASE, 0, 0);
 }
 
 void group_leaves(struct host *h, struct view *v, bool deleted)
@@ -101,10 +100,8 @@ void group_leaves(struct host *h, struct view *v, bool deleted)
     if (!next || next->place < place || next->odd || next->phase != PHASE_BEHIND)
         return;
     corners[CORNER_next_after_dead_letter] += v->copied;
-    if (h->draining) {
-        next->decided_aside_ms = sim.now_ms;
-        decide(next, KIND_RELEASE, 0, 0);
-    }
+    if (h->draining)
+        decide_aside(next, KIND_RELEASE, 0, 0);
 }
 
 /* Of those behind it one is at its last receive: the hold does not end. `surely`: it has not left

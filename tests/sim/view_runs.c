@@ -155,8 +155,7 @@ void view_claimed(struct host *h, struct record *r, enum claim answer)
               r->id);
         corners[CORNER_acked_comes_again]++;
         h->tally.done_claims++;
-        v->decided_aside_ms = sim.now_ms;
-        decide(v, KIND_DELETE, 0, 0);
+        decide_aside(v, KIND_DELETE, 0, 0);
     } else if (answer == CLAIM_NO_MEMORY) {
         decide(v, KIND_RELEASE, 5, 5);
     }

@@ -5,8 +5,7 @@
 
 /* ---- extensions ---- */
 
-/* Not by its own verdict, in this very moment, and its extension was due, too: either goes first.
- */
+/* In this very moment, in which its extension was due, too: either goes first. */
 static bool decided_aside_just_now(const struct view *v)
 {
     return v->phase == PHASE_DECIDED && !v->sent && v->decided_aside_ms == sim.now_ms;

@@ -77,9 +77,7 @@ static void what_comes_while_it_is_away_does_not_ask(void **state)
     begin(false);
     bring();
     answer(SHARED_CLAIM, SHARED_AWAY);
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     list_append(&r->jobs, &world_job_with("b", "{\"k\":2}", NULL)->node);
     r->done(r);
     assert_int_equal(call_count, 0);

@@ -217,8 +217,6 @@ static void what_is_abandoned_is_not_renewed(void **state)
     world_end(&w);
 }
 
-/* The store is away, another key's call tries it, and the hold of the other host is over: it runs
- * there and then, whatever becomes of that call. */
 /* A store that does not answer keeps nobody from leaving when time is up. */
 static void what_cannot_be_freed_expires(void **state)
 {
@@ -239,6 +237,8 @@ static void what_cannot_be_freed_expires(void **state)
     world_end(&w);
 }
 
+/* The store is away, another key's call tries it, and the hold of the other host is over: it runs
+ * there and then, whatever becomes of that call. */
 static void unfenced_when_the_others_hold_is_over(void **state)
 {
     (void)state;

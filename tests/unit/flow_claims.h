@@ -87,9 +87,7 @@ static inline void answer_claim_of(const char *key, enum shared_answer with)
 /* So many messages a, b, c, with the keys 1, 2, 3. */
 static inline void bring_some(int count)
 {
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     for (int i = 0; i < count; i++) {
         char body[20];
         snprintf(body, sizeof body, "{\"k\":%d}", i + 1);

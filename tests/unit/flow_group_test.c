@@ -96,9 +96,7 @@ static struct job *group_job(const char *word)
 
 static void bring(char *words)
 {
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     for (char *rest, *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
         list_append(&r->jobs, &group_job(word)->node);
     r->done(r);
@@ -420,9 +418,7 @@ static void a_drain_finds_each_group(void **state)
     for (int i = 0; i < 1000; i++) {
         char text[200];
         begin(1, 1);
-        struct queue_receive *r = world_take_receive(&w);
-        r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-        r->first_byte_ms = w.now_ms;
+        struct queue_receive *r = world_take_answer(&w);
         snprintf(text, sizeof text,
                  "{\"MessageId\":\"a1\",\"ReceiptHandle\":\"ha1\",\"Body\":\"\","
                  "\"Attributes\":{\"MessageGroupId\":\"group-%d\"}}",

@@ -27,9 +27,7 @@ static void begin(void)
 
 static void bring(const char *id, const char *body)
 {
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     list_append(&r->jobs, &world_job_with(id, body, NULL)->node);
     r->done(r);
 }
@@ -138,9 +136,7 @@ static void deduplication_id_is_a_key(void **state)
 {
     (void)state;
     begin_with("deduplication_id", 10);
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     list_append(&r->jobs, &world_job_with("a", "same", "D1")->node);
     list_append(&r->jobs, &world_job_with("b", "same", "D1")->node);
     list_append(&r->jobs, &world_job_with("c", "same", "D2")->node);

@@ -45,9 +45,7 @@ static void of_what_was_to_try_a_target(void **state)
 
 static void bring(const char *id, const char *group)
 {
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     struct job *job = world_job_with(id, "{\"k\":1}", NULL);
     job->group = group;
     list_append(&r->jobs, &job->node);

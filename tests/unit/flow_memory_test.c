@@ -120,9 +120,7 @@ static void for_a_flow(void **state)
 /* Brings m1 and m2, of one group; so many allocations go well. True: all did. */
 static bool bring_within(long allocations, int receives)
 {
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     for (int i = 1; i <= 2; i++) {
         char text[200];
         snprintf(text, sizeof text,
@@ -171,9 +169,7 @@ static void for_a_newer_handle(void **state)
     begin();
     world_bring_one(&w, "m1", "h1", 1);
     world_pass(&w, 10000);
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     list_append(&r->jobs, &world_job("m1", "h1b", 2)->node);
     left = 0;
     r->done(r);
@@ -206,9 +202,7 @@ static void for_its_place_in_a_group(void **state)
         world_answer_all(&w);
         world_pass(&w, 5);
         assert_int_equal(w.batch_count, 1);
-        struct queue_receive *r = world_take_receive(&w);
-        r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-        r->first_byte_ms = w.now_ms;
+        struct queue_receive *r = world_take_answer(&w);
         list_append(&r->jobs, &world_job("m2", "h2b", 2)->node);
         left = 0;
         r->done(r);
@@ -298,9 +292,7 @@ static void for_a_storm(void **state)
 /* With the nth allocation failing; below 0: none. */
 static void bring_a(const char *body, const char *deduplication_id, long nth)
 {
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     list_append(&r->jobs, &world_job_with("a", body, deduplication_id)->node);
     left = nth;
     r->done(r);
@@ -422,9 +414,7 @@ static void retries_of_its_own(void)
 
 static void one_waits_for_the_other(void)
 {
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     list_append(&r->jobs, &world_job_with("m1", "{\"k\":\"a\"}", NULL)->node);
     list_append(&r->jobs, &world_job_with("m2", "{\"k\":\"a\"}", NULL)->node);
     r->done(r);
@@ -437,9 +427,7 @@ static void more_behind_an_event(void)
     static const char text[] =
         "{\"MessageId\":\"m1\",\"ReceiptHandle\":\"h1\",\"Body\":\"{}\\u0000 {}\","
         "\"Attributes\":{\"ApproximateReceiveCount\":\"1\"}}";
-    struct queue_receive *r = world_take_receive(&w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w.now_ms;
+    struct queue_receive *r = world_take_answer(&w);
     list_append(&r->jobs, &job_new(json_tokener_parse(text))->node);
     r->done(r);
 }

@@ -36,9 +36,7 @@ static void begin(bool until_empty)
 static void receive_all(void)
 {
     while (w.receive_count > 0) {
-        struct queue_receive *r = world_take_receive(&w);
-        r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-        r->first_byte_ms = w.now_ms;
+        struct queue_receive *r = world_take_answer(&w);
         for (int i = 0; i < r->max; i++, next_id++) {
             char id[20], handle[20];
             snprintf(id, sizeof id, "m%d", next_id);

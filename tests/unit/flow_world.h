@@ -307,12 +307,19 @@ static inline struct queue_receive *world_take_receive(struct world *w)
     return r;
 }
 
-/* Answers the oldest open receive with `count` messages: m<first>, m<first+1>, … */
-static inline void world_bring(struct world *w, int first, int count)
+/* The same, for an answer that begins now: its jobs, and `done`, are the test's. */
+static inline struct queue_receive *world_take_answer(struct world *w)
 {
     struct queue_receive *r = world_take_receive(w);
     r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
     r->first_byte_ms = w->now_ms;
+    return r;
+}
+
+/* Answers the oldest open receive with `count` messages: m<first>, m<first+1>, … */
+static inline void world_bring(struct world *w, int first, int count)
+{
+    struct queue_receive *r = world_take_answer(w);
     for (int i = 0; i < count; i++) {
         char id[20], handle[20];
         snprintf(id, sizeof id, "m%d", first + i);
@@ -325,9 +332,7 @@ static inline void world_bring(struct world *w, int first, int count)
 static inline void world_bring_one(struct world *w, const char *id, const char *handle,
                                    int receives)
 {
-    struct queue_receive *r = world_take_receive(w);
-    r->result = (struct queue_result){.status = QUEUE_OK, .retry_after_ms = -1};
-    r->first_byte_ms = w->now_ms;
+    struct queue_receive *r = world_take_answer(w);
     list_append(&r->jobs, &world_job(id, handle, receives)->node);
     r->done(r);
 }
