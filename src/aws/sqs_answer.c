@@ -28,7 +28,6 @@ static void no_answer(const struct fetch_response *r, const struct sqs_context *
 {
     bool too_big = r->result == FETCH_TOO_BIG;
     result->status = too_big ? QUEUE_FAULT : QUEUE_UNREACHABLE;
-    result->unheard = r->sent || r->repeated;
     snprintf(result->text, sizeof result->text, "SQS %s %.160s%s%s: %.250s: %s", c->operation,
              c->where, c->server ? " at " : "", c->server ? c->server : "", r->error,
              too_big ? "lower queue.batch" : "check queue.endpoint and the network");
@@ -37,9 +36,10 @@ static void no_answer(const struct fetch_response *r, const struct sqs_context *
 struct json_object *sqs_read_answer(const struct fetch_response *r, const struct sqs_context *c,
                                     struct queue_result *result)
 {
+    bool lost = r->result == FETCH_OK ? r->status >= 500 : r->sent;
     *result = (struct queue_result){.status = QUEUE_OK,
                                     .http_status = r->status,
-                                    .unheard = r->repeated || r->status >= 500,
+                                    .unheard = lost || r->repeated,
                                     .retry_after_ms = -1};
     if (r->result != FETCH_OK) {
         no_answer(r, c, result);
